@@ -1,0 +1,198 @@
+"""Tables of faces and of pairs: what a reader hands on. No pixels and no tensors here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from errors import InputError, listing
+from files import escapes
+
+BOX = ("left", "top", "right", "bottom")
+Mirrors = Mapping[str, Mapping[str, str]]
+
+
+class Face(NamedTuple):
+    """One photograph: its file relative to the root, its identity (None if unknown), its known attributes."""
+
+    file_name: str
+    face_id: str | None
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The faces of one split, one row a photograph.
+
+    table: columns `file_name` (str, relative to `root`, with `/`), `face_id` (str or None), any attributes (str or None:
+        a missing attribute is a missing label, never a guess) and, where the reader knows where the face is, all of
+        `left, top, right, bottom` (float pixels, right and bottom exclusive, may reach outside the photograph).
+    root: the folder that file names are relative to.
+    mirrors: for each attribute that a horizontal mirror changes, the value that each value turns into,
+        e.g. {"angle": {"C1": "C13", "C13": "C1"}}; a value that is not listed stays.
+    """
+
+    table: pd.DataFrame
+    root: Path
+    mirrors: Mirrors = field(default_factory=dict)
+
+    @staticmethod
+    def of(faces: Iterable[Face], root: Path, mirrors: Mirrors | None = None) -> Manifest:
+        """A manifest of single faces; the columns are all attributes that any of them has, sorted."""
+        faces = list(faces)
+        names = sorted({name for face in faces for name in face.attributes})
+        columns = {"file_name": [face.file_name for face in faces], "face_id": [face.face_id for face in faces]}
+        columns |= {name: [face.attributes.get(name) for face in faces] for name in names}
+        return Manifest(pd.DataFrame(columns, dtype=object), Path(root), mirrors or {})
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def attributes(self) -> list[str]:
+        """Names of the attributes that at least one face has, in column order."""
+        others = [name for name in self.table.columns if name not in ("file_name", "face_id", *BOX)]
+        return [name for name in others if self.table[name].notna().any()]
+
+    @property
+    def identities(self) -> list[str]:
+        """The face_ids, each once, sorted: position = label."""
+        return sorted(self.table["face_id"].dropna().unique())
+
+    def labels(self) -> np.ndarray:
+        """Identity labels, int64 [N]: positions in `identities`, -1 where the identity is unknown."""
+        return codes(self.table["face_id"], self.identities)
+
+    def values(self, attribute: str) -> list[str]:
+        """The values of an attribute, each once, sorted, together with all that a mirror can turn them into."""
+        seen = set(self.table[attribute].dropna())
+        return sorted(seen | {self.mirrors.get(attribute, {}).get(value, value) for value in seen})
+
+    @property
+    def file_names(self) -> list[str]:
+        return self.table["file_name"].tolist()
+
+    @property
+    def boxes(self) -> np.ndarray | None:
+        """Face boxes, float64 [N, 4] as left, top, right, bottom, NaN where unknown; None if no face has one."""
+        if not set(BOX) <= set(self.table.columns):
+            return None
+        return self.table[list(BOX)].to_numpy(dtype=np.float64)
+
+    def of_files(self, file_names: Iterable[str]) -> Manifest:
+        """What is known of the given photographs, in their order; nothing (missing values) of those not in the table."""
+        rows = self.table.drop_duplicates("file_name").set_index("file_name").reindex(pd.Index(file_names, name="file_name"))
+        return Manifest(rows.reset_index()[list(self.table.columns)], self.root, self.mirrors)
+
+    def where(self, keep: np.ndarray) -> Manifest:
+        """The faces for which `keep` (bool [N]) holds, in the same order."""
+        return Manifest(self.table[np.asarray(keep)].reset_index(drop=True), self.root, self.mirrors)
+
+    def of_identities(self, identities: Iterable[str]) -> Manifest:
+        """The faces of the given people."""
+        return self.where(self.table["face_id"].isin(list(identities)).to_numpy())
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of photographs to compare, one row a pair, in the order of their source.
+
+    table: columns `first`, `second` (str, relative to `root`) and `same` (True, False or None: no answer).
+    """
+
+    table: pd.DataFrame
+    root: Path
+
+    @staticmethod
+    def of(first: Iterable[str], second: Iterable[str], same: Iterable[bool | None] | None, root: Path) -> Pairs:
+        first, second = list(first), list(second)
+        answers = [None] * len(first) if same is None else list(same)
+        return Pairs(pd.DataFrame({"first": first, "second": second, "same": answers}, dtype=object), Path(root))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def file_names(self) -> list[str]:
+        """Every photograph that stands in a pair, once, sorted."""
+        return sorted(set(self.table["first"]) | set(self.table["second"]))
+
+    @property
+    def answered(self) -> np.ndarray:
+        """Which pairs have an answer, bool [P]."""
+        return self.table["same"].notna().to_numpy()
+
+    def where(self, keep: np.ndarray) -> Pairs:
+        """The pairs for which `keep` (bool [P]) holds, in the same order."""
+        return Pairs(self.table[np.asarray(keep)].reset_index(drop=True), self.root)
+
+    @property
+    def same(self) -> np.ndarray:
+        """The answers of pairs that all have one, bool [P]."""
+        return self.table["same"].to_numpy(dtype=bool)
+
+
+def codes(column: pd.Series, values: list[str]) -> np.ndarray:
+    """Positions of a column's entries in `values`, int64 [N]; -1 for a missing entry."""
+    return pd.Categorical(column, categories=values).codes.astype(np.int64)
+
+
+def check_files(root: Path, file_names: Iterable[str], source: str) -> None:
+    """Refuse file names that are no text, leave `root` or name no file; `source` is the list that they came from.
+
+    Every faulty name is counted and the first few are shown. Symbolic links are followed and must end inside the root.
+    """
+    names = list(file_names)
+    garbled = [name for name in names if not _is_text(name)]
+    if garbled:
+        raise InputError(f"{source}: {len(garbled):,} file names are not UTF-8 text without NUL: {listing(map(ascii, garbled))}")
+    real_root = os.path.realpath(root)
+    folders: dict[str, bool] = {}  # a link can only hide in the few folders or in a file that is itself a link
+
+    def leaves(name: str) -> bool:
+        if escapes(name):
+            return True
+        path = os.path.join(root, name)
+        folder = os.path.dirname(path)
+        if folder not in folders:
+            folders[folder] = _inside(folder, real_root)
+        return not folders[folder] or (os.path.islink(path) and not _inside(path, real_root))
+
+    outside = [name for name in names if leaves(name)]
+    if outside:
+        raise InputError(
+            f"{source}: {len(outside):,} file names lead out of the data root {str(root)!r}, which is not allowed: "
+            f"{listing(outside)}"
+        )
+    missing = [name for name in names if not os.path.isfile(os.path.join(root, name))]
+    if missing:
+        raise InputError(
+            f"{source}: {len(missing):,} of {len(names):,} photographs are missing in {str(root)!r}: {listing(missing)}"
+        )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # the name of a file on disk in another encoding
+        return False
+    return "\0" not in name
+
+
+def _inside(path: str, real_root: str) -> bool:
+    return os.path.commonpath([os.path.realpath(path), real_root]) == real_root
+
+
+def digest(*parts: Manifest | Pairs | str) -> str:
+    """SHA-256 over tables and the digests of photographs: it changes if any label, pair or photograph does."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update((part if isinstance(part, str) else part.table.to_csv(index=False)).encode() + b"\0")
+    return total.hexdigest()

@@ -1,0 +1,43 @@
+"""Stage 3: say of each pair of photographs whether it shows the same person, and write the submission.
+
+    python evaluate.py --model_weight results/train/weights/triarchy.pt                      # the data set's test pairs
+    python evaluate.py --model_weight W.pt --pairs P.csv --data_root DIR                     # any list of pairs
+
+Only the embedder of the weight file is used. The weight file says which data it was trained on; other data need --config
+or --data.* options.
+"""
+
+from pathlib import Path
+
+from cli import read_arguments, run_script
+from config import Config
+from training.seed import seed_everything
+from verification.evaluation import Evaluation, evaluation_config
+
+SHORT = {
+    "model_weight": "evaluate.model_weight",
+    "pairs": "evaluate.pairs",
+    "data_root": "evaluate.data_root",
+    "batch_size": "evaluate.batch_size",
+}
+
+
+def evaluate(config: Config) -> Path:
+    """Score the pairs, write submission, scores and report, print the figures and return the submission's path."""
+    seed_everything(config.seed, config.threads)
+    evaluation = Evaluation(config)
+    embeddings = evaluation.embed()
+    scores = evaluation.score(embeddings)
+    submission = evaluation.submit(scores)
+    evaluation.report(scores)
+    return submission
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__, SHORT)
+    submission = evaluate(evaluation_config(arguments.configs, arguments.overrides))
+    print(f"submission: {submission}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,52 @@
+"""Files written whole or not at all, and paths that stay inside their root."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from errors import InputError
+
+
+def write_whole(path: Path, content: bytes | str | Callable[[Path], None]) -> Path:
+    """Write `path` through a temporary neighbour and a rename, so that no reader ever sees half a file.
+
+    `content` is the bytes, the text (UTF-8), or a function that writes to the path it is given.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        if callable(content):
+            content(partial)
+        else:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        with open(partial, "rb") as written:
+            os.fsync(written.fileno())  # the rename must not reach the disk before the bytes do
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write `value` as indented JSON with its keys in the order given."""
+    return write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def existing_folder(path: str | Path, what: str) -> Path:
+    """Return `path` if it is a folder; else raise InputError that names it and `what` it should hold."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(f"{str(path)!r} is not a folder; it should be {what}")
+    return folder
+
+
+def escapes(name: str) -> bool:
+    """Whether a relative file name from a list leaves the folder it is relative to (`..`, an absolute path)."""
+    depth = 0
+    for part in PurePosixPath(name.replace("\\", "/")).parts:
+        depth += {"..": -1, ".": 0}.get(part, 1)
+        if depth < 0:
+            return True
+    return name.startswith(("/", "\\")) or PurePosixPath(name).is_absolute() or ":" in name.split("/")[0][1:2]

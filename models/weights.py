@@ -1,0 +1,92 @@
+"""Weight files that say what they are: kind, configuration, score and tensors, read without executing anything in them."""
+
+import hashlib
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from errors import InputError, listing
+from files import write_whole
+
+FORMAT = 1
+
+
+def save_weights(path: Path, kind: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
+    """Write a weight file, byte-identical for equal content.
+
+    kind: "pretext" or "embedder". about: plain values (config, threshold, score ...).
+    """
+    content = {"format": FORMAT, "kind": kind, "about": dict(about), "state": {name: _plain(tensor) for name, tensor in state.items()}}
+    return save_tensors(path, content)
+
+
+def load_weights(path: str | Path, kinds: tuple[str, ...] = ("embedder",)) -> dict[str, Any]:
+    """Read a weight file: {"format", "kind", "about", "state"}, tensors on the CPU.
+
+    Raises InputError for an absent, truncated or foreign file and for a kind other than `kinds`.
+    """
+    content = load_tensors(path, "a weight file written by train_pretext.py or train.py")
+    if not isinstance(content, dict) or not {"format", "kind", "about", "state"} <= set(content):
+        raise InputError(f"{str(path)!r} is not a weight file of this project: it lacks format, kind, about or state")
+    if content["format"] != FORMAT:
+        raise InputError(f"{str(path)!r} has weight format {content['format']!r}; this version reads format {FORMAT}")
+    if content["kind"] not in kinds:
+        raise InputError(f"{str(path)!r} holds a {content['kind']!r} model; expected {listing(kinds)}")
+    state, about = content["state"], content["about"]
+    if not isinstance(about, dict) or not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{str(path)!r} is corrupt: its state is not a table of tensors")
+    return content
+
+
+def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Copy `state` into `module`, which must have exactly these tensors; else InputError that names the differences."""
+    expected = module.state_dict()
+    wrong = sorted(set(expected) ^ set(state))
+    wrong += sorted(name for name in set(expected) & set(state) if expected[name].shape != state[name].shape)
+    if wrong:
+        raise InputError(f"{source} belongs to another architecture: {len(wrong):,} tensors differ ({listing(wrong, most=3)})")
+    module.load_state_dict(state)
+
+
+def start_from(embedder: nn.Module, path: str | Path) -> None:
+    """Initialise an embedder from a pretext (its backbone) or from another embedder (all of it). Raises InputError."""
+    content = load_weights(path, kinds=("pretext", "embedder"))
+    if content["kind"] == "embedder":
+        fill(embedder, content["state"], source=repr(str(path)))
+        return
+    prefix = "backbone."
+    backbone = {name.removeprefix(prefix): value for name, value in content["state"].items() if name.startswith(prefix)}
+    fill(embedder.backbone, backbone, source=repr(str(path)))
+
+
+def save_tensors(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write nested plain values and tensors as one file, whole or not at all."""
+    buffer = io.BytesIO()  # a named file would put its temporary name into the archive and so change the bytes
+    torch.save(content, buffer)
+    return write_whole(path, buffer.getvalue())
+
+
+def load_tensors(path: str | Path, what: str) -> Any:
+    """Read what save_tensors wrote, with tensors on the CPU; nothing in the file is executed. Raises InputError."""
+    try:
+        return torch.load(Path(path), map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read ({error.strerror or error}); it should be {what}") from error
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"{str(path)!r} is corrupt or not {what}") from error
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()

@@ -1,0 +1,67 @@
+"""Metric: an embedder trained on a weighted objective over P x K batches. Triarchy is this with softmax, triplet, center."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from config import Config
+from datasets.images import Photographs
+from datasets.loaders import TrainingImages, identity_target, make_loader
+from datasets.manifest import Manifest
+from datasets.samplers import PKSampler
+from datasets.transforms import Augmentation, network_input
+from errors import InputError, listing
+from losses import build_objective
+from models.embedder import build_embedder
+from models.weights import start_from
+from recipes.recipe import Batch, Outcome, Recipe
+
+
+class Metric(Recipe):
+    """The embedder ships; the objective, with its classifier and centers, stays behind.
+
+    faces: the training manifest; photographs: its pixels, in the same order. Raises InputError for an identity with one
+    photograph, which no positive pair can be made of.
+    """
+
+    kind = "embedder"
+
+    def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
+        super().__init__()
+        stage = config.train
+        refuse_lonely(faces)
+        augmentation = Augmentation(stage.augment, config.model.image_size)
+        images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)
+        self.sampler = PKSampler(faces.labels(), stage.batch_size, stage.num_instances, config.seed)
+        self.batches = make_loader(images, self.sampler, config.data.workers)
+        self.steps_per_epoch = len(self.sampler)
+        self.images_per_step = stage.batch_size * stage.num_instances
+        self.embedder = build_embedder(config.model)
+        if stage.pretrained_weight:
+            start_from(self.embedder, stage.pretrained_weight)
+        self.objective = build_objective(stage.terms, config.model.embedding_size, len(faces.identities))
+
+    def loader(self, epoch: int) -> Iterable[Batch]:
+        self.sampler.set_epoch(epoch)
+        return self.batches
+
+    def forward(self, batch: Batch) -> Outcome:
+        device = next(self.embedder.parameters()).device
+        embeddings = self.embedder(network_input(batch["image"], device))  # [B, D]
+        terms = self.objective(embeddings, batch["label"].to(device))
+        return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
+
+    def deployable(self) -> nn.Module:
+        return self.embedder
+
+
+def refuse_lonely(faces: Manifest) -> None:
+    """Raise InputError if an identity has a single photograph."""
+    counts = faces.table["face_id"].value_counts()
+    lonely = sorted(counts.index[counts < 2])
+    if lonely:
+        raise InputError(
+            f"{len(lonely):,} identities have only one photograph, and training needs two of each: {listing(lonely)};"
+            f" add photographs or remove them from {str(faces.root)!r}"
+        )

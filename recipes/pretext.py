@@ -1,0 +1,107 @@
+"""Pretext: learn camera angle, expression and whatever else is labelled, so that the backbone knows what is not identity."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from config import Config
+from datasets.images import Photographs
+from datasets.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
+from datasets.manifest import Manifest, codes
+from datasets.samplers import ShuffledSampler
+from datasets.transforms import Augmentation, centre_crop, network_input
+from models.embedder import build_backbone
+from models.pretext import PretextModel
+from recipes.recipe import Batch, Outcome, Recipe
+
+
+class Pretext(Recipe):
+    """One cross-entropy term per attribute of the manifest; a missing label is masked out. A manifest without attributes
+    is taught rotation by quarters instead (Gidaris et al., arXiv 1803.07728).
+
+    faces: the training manifest; photographs: its pixels, in the same order.
+    """
+
+    kind = "pretext"
+
+    def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
+        super().__init__()
+        stage = config.pretext
+        augmentation = Augmentation(stage.augment, config.model.image_size)
+        self.values = {name: faces.values(name) for name in faces.attributes} or {ROTATION: list(QUARTERS)}
+        targets = {name: attribute_target(faces, name, self.values[name]) for name in faces.attributes}
+        images = TrainingImages(photographs, targets, augmentation, turn=ROTATION in self.values)
+        self.sampler = ShuffledSampler(len(faces), stage.batch_size, config.seed)
+        self.batches = make_loader(images, self.sampler, config.data.workers)
+        self.steps_per_epoch = len(self.sampler)
+        self.images_per_step = self.sampler.batch_size
+        self.crop = stage.augment.crop
+        backbone = build_backbone(config.model, augmentation.output_side)
+        self.model = PretextModel(backbone, {name: len(values) for name, values in self.values.items()}, config.model.dropout)
+
+    def loader(self, epoch: int) -> Iterable[Batch]:
+        self.sampler.set_epoch(epoch)
+        return self.batches
+
+    def forward(self, batch: Batch) -> Outcome:
+        device = next(self.model.parameters()).device
+        logits = self.model(network_input(batch["image"], device))
+        targets = {name: batch[name].to(device) for name in logits}
+        accuracies = {f"{name}_accuracy": masked_accuracy(logits[name], targets[name]) for name in logits}
+        return Outcome({name: masked_cross_entropy(logits[name], targets[name]) for name in logits}, accuracies)
+
+    def deployable(self) -> nn.Module:
+        return self.model
+
+    def about(self) -> dict[str, Any]:
+        return {"attributes": self.values}
+
+    def validation(self, faces: Manifest, photographs: Photographs) -> "AttributeAccuracy":
+        """A `validate` for the loop, on held-out faces."""
+        return AttributeAccuracy(self.values, faces, centre_crop(photographs.pixels, self.crop))
+
+
+class AttributeAccuracy:
+    """Share of held-out images whose attribute the model tells rightly, per attribute; the score is their mean.
+
+    images: uint8 [N, S, S, 3]. Images without a label, or with a value that training never saw, do not count.
+    """
+
+    def __init__(self, values: Mapping[str, list[str]], faces: Manifest, images: np.ndarray, batch_size: int = 64):
+        self.images = images
+        self.batch_size = batch_size
+        present = [name for name in values if name in faces.table.columns]
+        self.labels = {name: torch.from_numpy(codes(faces.table[name], values[name])) for name in present}
+        self.turns = range(len(QUARTERS)) if ROTATION in values else range(1)
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> dict[str, Any]:
+        device = next(model.parameters()).device
+        right, known = Counter(), Counter()
+        for start in range(0, len(self.images), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            images = torch.from_numpy(self.images[rows].copy())
+            for turn in self.turns:
+                logits = model(network_input(torch.rot90(images, turn, dims=(1, 2)), device))
+                for name in logits:
+                    labels = torch.full((len(images),), turn) if name == ROTATION else self.labels[name][rows]
+                    right[name] += int((logits[name].argmax(dim=1).cpu() == labels).sum())
+                    known[name] += int((labels >= 0).sum())
+        accuracies = {f"{name}_accuracy": right[name] / known[name] for name in right if known[name]}
+        return {"score": sum(accuracies.values()) / max(1, len(accuracies)), **accuracies}
+
+
+def masked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the labels that are known (>= 0); 0 if none is. logits [B, C], labels [B] int64."""
+    losses = functional.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    return losses / (labels >= 0).sum().clamp(min=1)
+
+
+def masked_accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of the known labels that have the largest logit; 0 if none is known."""
+    return (logits.argmax(dim=1) == labels).sum() / (labels >= 0).sum().clamp(min=1)

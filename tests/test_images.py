@@ -1,0 +1,115 @@
+"""Photographs of every common kind are read; whatever cannot be is counted and named."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from datasets.images import Photographs, read_photograph, square
+from datasets.manifest import Face, Manifest
+from errors import InputError
+
+RAMP = np.tile(np.arange(0, 240, 6, dtype=np.uint8)[None, :], (30, 1))  # 30 x 40, grey
+
+
+def saved(tmp_path, image, name, **options):
+    image.save(tmp_path / name, **options)
+    return read_photograph((tmp_path / name).read_bytes())
+
+
+def pgm16(magic: bytes) -> bytes:
+    values = RAMP.astype(">u2") * 257
+    body = values.tobytes() if magic == b"P5" else b" ".join(str(value).encode() for value in values.ravel())
+    return magic + b"\n40 30\n65535\n" + body
+
+
+def test_grey_alpha_palette_and_cmyk_become_rgb(tmp_path):
+    grey = Image.fromarray(RAMP)
+    expected = np.repeat(RAMP[..., None], 3, axis=2)
+    assert (saved(tmp_path, grey, "grey.png") == expected).all()
+    assert (saved(tmp_path, grey.convert("RGBA"), "rgba.png") == expected).all()
+    assert (saved(tmp_path, grey.convert("LA"), "la.png") == expected).all()
+    assert np.abs(saved(tmp_path, grey.convert("RGB").quantize(256), "palette.png").astype(int) - expected).max() <= 8
+    assert saved(tmp_path, grey.convert("CMYK"), "cmyk.jpg").shape == (30, 40, 3)
+
+
+@pytest.mark.parametrize("magic, maximum", [(b"P2", 255), (b"P5", 255), (b"P2", 65535), (b"P5", 65535)])
+def test_plain_and_raw_pgm_of_8_and_16_bits(magic, maximum):
+    if maximum == 65535:
+        content = pgm16(magic)
+    else:
+        body = RAMP.tobytes() if magic == b"P5" else b" ".join(str(value).encode() for value in RAMP.ravel())
+        content = magic + b"\n40 30\n255\n" + body
+    assert (read_photograph(content) == RAMP[..., None]).all()
+
+
+def test_16_bit_png_is_scaled_not_cut(tmp_path):
+    image = Image.fromarray((RAMP.astype(np.uint16) * 257))
+    assert (saved(tmp_path, image, "deep.png") == RAMP[..., None]).all()
+
+
+def test_exif_orientation_is_obeyed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    assert saved(tmp_path, Image.fromarray(RAMP), "turned.jpg", exif=exif).shape == (40, 30, 3)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10, 100, -1, -40])
+@pytest.mark.parametrize("name", ["x.jpg", "x.png"])
+def test_truncated_files_are_refused(tmp_path, name, cut):
+    noise = np.random.default_rng(0).integers(0, 256, size=(60, 50, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    content = content[:cut] if cut >= 0 else content[: len(content) * 2 // 3 + cut]
+    with pytest.raises(ValueError, match=r"\w"):
+        read_photograph(content)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"P5\n3 3\n255\n", b"%!PS-Adobe EPSF", b"II*\0"]))
+def test_arbitrary_bytes_give_an_image_or_a_reason(content, magic):
+    try:
+        image = read_photograph(magic + content)
+    except ValueError as error:
+        assert str(error)
+    else:
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+
+
+def test_square_pads_by_the_edge_and_keeps_proportions():
+    photograph = np.repeat(RAMP[..., None], 3, axis=2)
+    image = square(photograph, 40)
+    assert image.shape == (40, 40, 3)
+    assert (image[5:35] == photograph).all() and (image[0] == photograph[0]).all()
+
+
+def test_box_is_cut_even_beyond_the_edges():
+    photograph = np.repeat(RAMP[..., None], 3, axis=2)
+    assert (square(photograph, 10, (5, 5, 15, 15)) == photograph[5:15, 5:15]).all()
+    beyond = square(photograph, 20, (-10, -10, 10, 10))
+    assert (beyond[10:, 10:] == photograph[:10, :10]).all() and (beyond[:10, :10] == photograph[0, 0]).all()
+    assert (square(photograph, 8, (100, 100, 108, 108)) == photograph[-1, -1]).all()
+    with pytest.raises(ValueError, match="empty"):
+        square(photograph, 8, (5, 5, 5, 9))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 50))
+def test_any_size_becomes_square(height, width, side):
+    assert square(np.zeros((height, width, 3), dtype=np.uint8), side).shape == (side, side, 3)
+
+
+def test_photographs_count_every_unreadable_file(tmp_path):
+    names = [f"{number}.png" for number in range(9)]
+    for name in names:
+        Image.fromarray(RAMP).save(tmp_path / name)
+    faces = Manifest.of([Face(name, "1", {}) for name in names], tmp_path)
+    digest = Photographs(faces, 8, "read").digest
+    for name in names[:7]:
+        (tmp_path / name).write_bytes(b"not an image")
+    with pytest.raises(InputError, match=r"7 of 9 .*0\.png \(.*4\.png .* and 2 more"):
+        Photographs(faces, 8, "read")
+    for name in names:
+        Image.fromarray(RAMP + 1).save(tmp_path / name)
+    assert Photographs(faces, 8, "read").digest != digest

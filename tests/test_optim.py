@@ -1,0 +1,69 @@
+"""Schedules at their corners, optimisers by name."""
+
+import pytest
+import torch
+
+from errors import InputError
+from training.optim import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
+
+
+def test_one_cycle_rises_and_falls():
+    schedule = build_schedule({"name": "one_cycle", "warmup": 0.25, "start": 0.1, "end": 0.01}, epochs=8)
+    assert schedule(0) == pytest.approx(0.1) and schedule(2) == pytest.approx(1.0) and schedule(8) == pytest.approx(0.01)
+    values = [schedule(epoch / 10) for epoch in range(81)]
+    assert values[:21] == sorted(values[:21]) and values[20:] == sorted(values[20:], reverse=True)
+
+
+def test_one_cycle_is_the_librarys():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    reference = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=41, pct_start=0.25, div_factor=25, final_div_factor=40)
+    ours = build_schedule({"name": "one_cycle", "warmup": 0.2, "start": 0.04, "end": 0.001}, epochs=4)
+    # The library counts steps from 0 to total - 1 and ends its rise at pct_start * total - 1.
+    rise = 0.25 * 41 - 1
+    for step in range(41):
+        share = 0.2 * step / rise if step <= rise else 0.2 + 0.8 * (step - rise) / (40 - rise)
+        assert ours(4 * share) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-6)
+        optimizer.step()
+        if step < 40:
+            reference.step()
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_every_optimizer_descends(name):
+    weight = torch.nn.Parameter(torch.ones(3, 3))
+    bias = torch.nn.Parameter(torch.ones(3))
+    optimizer = build_optimizer({"name": name}, [weight, bias], lr=0.01)
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = weight.square().sum() + bias.square().sum()
+        loss.backward()
+        optimizer.step()
+    assert weight.abs().max() < 1 and bias.abs().max() < 1
+
+
+def test_adamw_spares_vectors_from_decay():
+    weight, bias = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))
+    optimizer = build_optimizer({"name": "adamw", "weight_decay": 0.5}, [weight, bias], lr=0.1)
+    weight.grad, bias.grad = torch.zeros(2, 2), torch.zeros(2)
+    optimizer.step()
+    assert weight[0, 0].item() == pytest.approx(0.95) and bias[0].item() == 1.0
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [({"name": "adan"}, "known: adam, adamw, sgd"), ({}, "should have a name"), ({"name": "adam", "momentum": 0.9}, "it takes: weight_decay, beta1, beta2")],
+)
+def test_wrong_optimizers_are_named(spec, message):
+    with pytest.raises(InputError, match=message):
+        build_optimizer(spec, [torch.nn.Parameter(torch.ones(1))], lr=0.1)
+
+
+@pytest.mark.parametrize("spec, message", [({"name": "steps"}, "known: constant"), ({"name": "one_cycle", "warmup": 0}, "between 0 and 1"), ({"name": "multistep"}, "milestones")])
+def test_wrong_schedules_are_named(spec, message):
+    with pytest.raises(InputError, match=message):
+        build_schedule(spec, epochs=3)
+
+
+def test_every_schedule_is_registered_with_a_sentence():
+    assert all(entry.__doc__ for entry in [*SCHEDULES.values(), *OPTIMIZERS.values()])

@@ -1,0 +1,229 @@
+"""Whole runs on a tiny set: what is written, and that equal commands give equal bytes, whatever happens in between."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import evaluate
+import run as solution
+import verification.evaluation
+from cli import DEFAULT_CONFIG, read_arguments
+from config import read_config
+from errors import InputError
+from tests.tiny import draw_people, tiny_settings
+from training.run import Run
+from verification.evaluation import evaluation_config
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory) -> Path:
+    return draw_people(tmp_path_factory.mktemp("people"))
+
+
+def carry_out(people: Path, results: Path, *extra: str, **overrides: str) -> Path:
+    arguments = read_arguments("test", {}, [*tiny_settings(people, results, **overrides), *extra])
+    return solution.run(read_config([DEFAULT_CONFIG], arguments.overrides))
+
+
+@pytest.fixture(scope="module")
+def finished(people, tmp_path_factory) -> Path:
+    """Results of one uninterrupted run."""
+    results = tmp_path_factory.mktemp("results")
+    carry_out(people, results)
+    return results
+
+
+def contents(results: Path) -> dict[str, object]:
+    """Everything a run wrote, by file, with the times taken out."""
+    files = {}
+    for path in sorted(path for path in results.rglob("*") if path.is_file()):
+        name = path.relative_to(results).as_posix()
+        if path.suffix == ".jsonl":
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            files[name] = [{key: value for key, value in row.items() if key not in ("seconds", "images_per_second")} for row in rows]
+        elif name.endswith("_metrics.json"):
+            files[name] = {key: value for key, value in json.loads(path.read_text()).items() if key != "seconds"}
+        else:
+            files[name] = path.read_bytes()
+    return files
+
+
+def test_a_run_leaves_weights_logs_receipts_and_a_submission(finished, people):
+    assert {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()} >= {
+        "train/weights/tiny-pretext.pt",
+        "train/weights/tiny-pretext.json",
+        "train/weights/tiny.pt",
+        "train/weights/tiny.json",
+        "train/logs/tiny-pretext.jsonl",
+        "train/logs/tiny.jsonl",
+        "test/tiny_preds.csv",
+        "test/tiny_scores.csv",
+        "test/tiny_metrics.json",
+        "test/tiny_roc.png",
+        "test/tiny_scores.png",
+    }
+    assert not list(finished.rglob("*.snapshot")) and not list(finished.rglob("*.partial*"))
+    rows = [json.loads(line) for line in (finished / "train/logs/tiny.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all({"softmax", "triplet", "center", "embedding_norm", "lr", "seconds"} <= set(row) for row in rows)
+    assert ["validation" in row for row in rows] == [False, True, True]
+    receipt = json.loads((finished / "train/weights/tiny.json").read_text())
+    assert receipt["versions"]["torch"] and receipt["threads"] == 2 and receipt["seed"] == 0 and receipt["data_digest"]
+    predictions = pd.read_csv(finished / "test/tiny_preds.csv")
+    assert list(predictions.columns) == ["image1", "image2", "label"] and set(predictions.label) <= {0, 1}
+
+
+def test_figures_say_what_they_are(finished):
+    figures = json.loads((finished / "test/tiny_metrics.json").read_text())
+    assert {
+        "accuracy", "auc", "eer", "tar_at_far_1e-2", "tar_at_far_1e-3", "threshold", "threshold_rule", "pairs", "images",
+        "parameters", "seconds",
+    } <= set(figures)
+    scores = pd.read_csv(finished / "test/tiny_scores.csv")["score"]
+    predictions = pd.read_csv(finished / "test/tiny_preds.csv")["label"]
+    assert ((scores < figures["threshold"]).astype(int) == predictions).all()  # label 1 = different = low score
+
+
+def test_same_command_twice_gives_the_same_bytes(finished, people, tmp_path):
+    carry_out(people, tmp_path)
+    assert contents(tmp_path) == contents(finished)
+
+
+def test_loader_workers_change_nothing(finished, people, tmp_path):
+    carry_out(people, tmp_path, data__workers=2)
+    assert contents(tmp_path) == contents(finished)
+
+
+def test_another_seed_gives_other_weights(finished, people, tmp_path):
+    carry_out(people, tmp_path, seed=1)
+    assert contents(tmp_path)["train/weights/tiny.pt"] != contents(finished)["train/weights/tiny.pt"]
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 5])
+def test_a_run_that_dies_after_any_epoch_resumes_to_the_same_bytes(finished, people, tmp_path, monkeypatch, stop_after):
+    saved = Run.save_epoch
+    calls = []
+
+    def save_then_die(self, *arguments):
+        saved(self, *arguments)
+        calls.append(1)
+        if len(calls) == stop_after:
+            raise RuntimeError("power cut")
+
+    monkeypatch.setattr(Run, "save_epoch", save_then_die)
+    with pytest.raises(RuntimeError, match="power cut"):
+        carry_out(people, tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="unfinished run .* --resume"):
+        carry_out(people, tmp_path)
+    carry_out(people, tmp_path, "--resume")
+    assert contents(tmp_path) == contents(finished)
+
+
+def test_sigkill_and_resume_ends_byte_identical(people, tmp_path):
+    """The real thing: the process is killed, three times, wherever it happens to be."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    settings = {"train__epochs": 60, "train__validate_every": 7}
+    carry_out(people, whole, **settings)
+    command = [sys.executable, "run.py", *tiny_settings(people, broken, **settings), "--resume"]
+    killed = 0
+    for least in (1, 15, 35):
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        log = broken / "train/logs/tiny.jsonl"
+        while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) < least):
+            time.sleep(0.002)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+    assert killed >= 2
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert contents(broken) == contents(whole)
+
+
+def test_a_finished_run_is_kept_from_other_settings(finished, people):
+    before = contents(finished)
+    with pytest.raises(InputError, match=r"other settings or data \(seed was 0, is 5\).*--overwrite"):
+        carry_out(people, finished, seed=5)
+    with pytest.raises(InputError, match=r"train.epochs was 3, is 9"):
+        carry_out(people, finished, "--resume", train__epochs=9)
+    assert contents(finished) == before
+
+
+def test_overwrite_replaces_and_resume_of_a_finished_run_is_idle(people, tmp_path):
+    carry_out(people, tmp_path, train__epochs=1)
+    carry_out(people, tmp_path, "--overwrite")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "train").rglob("*.pt")}
+    carry_out(people, tmp_path, "--resume")
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "train").rglob("*.pt")}
+
+
+def test_changed_photographs_are_noticed(tmp_path):
+    people = draw_people(tmp_path / "people")
+    carry_out(people, tmp_path / "results")
+    first = sorted(people.rglob("*.png"))
+    first[0].write_bytes(first[1].read_bytes())
+    with pytest.raises(InputError, match="data_digest was"):
+        carry_out(people, tmp_path / "results")
+
+
+def evaluate_again(finished: Path, *options: str) -> tuple[Path, dict]:
+    arguments = read_arguments("test", evaluate.SHORT, ["--model_weight", str(finished / "train/weights/tiny.pt"), *options])
+    submission = solution.evaluate(evaluation_config(arguments.configs, arguments.overrides))
+    figures = submission.with_name(submission.name.replace("_preds.csv", "_metrics.json"))
+    return submission, json.loads(figures.read_text()) if figures.exists() else {}
+
+
+def test_evaluate_needs_only_the_weight_file(finished, tmp_path):
+    submission, figures = evaluate_again(finished, "--results", str(tmp_path))
+    assert submission.read_bytes() == (finished / "test/tiny_preds.csv").read_bytes()
+    assert figures["threshold_rule"] == "calibrated"
+
+
+def test_rules_and_flip(finished, tmp_path):
+    _, plain = evaluate_again(finished, "--results", str(tmp_path))
+    _, flipped = evaluate_again(finished, "--results", str(tmp_path), "--evaluate.flip")
+    assert flipped["threshold"] != plain["threshold"] and flipped["flip"]
+    submission, figures = evaluate_again(finished, "--results", str(tmp_path), "--evaluate.rule=median")
+    assert figures["threshold_rule"] == "median"
+    assert abs(pd.read_csv(submission)["label"].mean() - 0.5) < 0.1
+    submission, figures = evaluate_again(finished, "--results", str(tmp_path), "--evaluate.rule=2.0")
+    assert figures["threshold"] == 2.0 and (pd.read_csv(submission)["label"] == 1).all()
+
+
+def test_any_list_of_pairs(finished, people, tmp_path):
+    photographs = [path.relative_to(people).as_posix() for path in sorted(people.rglob("*.png"))]
+    table = pd.DataFrame({"image1": photographs[:20], "image2": photographs[1:21]})
+    table["same"] = [int(a.split("/")[0] == b.split("/")[0]) for a, b in zip(table.image1, table.image2)]
+    table.to_csv(tmp_path / "same.csv", index=False)
+    table.assign(label=1 - table["same"]).drop(columns="same").to_csv(tmp_path / "label.csv", index=False)
+    table.drop(columns="same").to_csv(tmp_path / "open.csv", index=False)
+    options = ["--data_root", str(people), "--results", str(tmp_path)]
+    first, by_same = evaluate_again(finished, "--pairs", str(tmp_path / "same.csv"), *options, "--name", "first")
+    second, by_label = evaluate_again(finished, "--pairs", str(tmp_path / "label.csv"), *options, "--name", "second")
+    third, none = evaluate_again(finished, "--pairs", str(tmp_path / "open.csv"), *options, "--name", "third")
+    assert first.read_bytes() == second.read_bytes() == third.read_bytes() and not none
+    assert by_same["accuracy"] == by_label["accuracy"] and by_same["images"] == 21
+    assert pd.read_csv(first)["image1"].tolist() == photographs[:20]
+
+
+def test_each_photograph_is_embedded_once(finished, people, tmp_path, monkeypatch):
+    decoded = []
+    original = verification.evaluation.decode_all
+
+    def counting(faces, *arguments):
+        decoded.extend(faces.file_names)
+        return original(faces, *arguments)
+
+    monkeypatch.setattr(verification.evaluation, "decode_all", counting)
+    _, figures = evaluate_again(finished, "--results", str(tmp_path))
+    assert len(decoded) == len(set(decoded)) == figures["images"] < 2 * figures["pairs"]

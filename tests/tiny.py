@@ -1,0 +1,50 @@
+"""Tiny data sets and settings for tests: patterned squares in place of faces, a few thousand weights in place of millions."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def draw_people(root: Path, people: int = 12, photographs: int = 5, side: int = 40, suffix: str = "png") -> Path:
+    """root/<person>/<n>.<suffix>: each person is a smooth random pattern, each photograph of it is noisy and shifted."""
+    random = np.random.default_rng(7)
+    for person in range(people):
+        folder = root / f"사람{person:02d}"  # Korean names: paths need not be ASCII
+        folder.mkdir(parents=True)
+        pattern = random.uniform(0, 255, size=(4, 4, 3)).repeat(side // 4 + 1, axis=0).repeat(side // 4 + 1, axis=1)
+        for number in range(photographs):
+            y, x = random.integers(4, size=2)
+            pixels = pattern[y : y + side, x : x + side] + random.normal(0, 10, size=(side, side, 3))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.{suffix}")
+    return root
+
+
+def tiny_settings(root: Path, results: Path, **overrides: str) -> list[str]:
+    """Command-line options of a run of a few seconds on `draw_people`; keyword `train__epochs=3` overrides train.epochs."""
+    options = {
+        "name": "tiny",
+        "results": str(results),
+        "threads": 2,
+        "data.reader": "folder",
+        "data.root": str(root),
+        "data.pairs": 40,
+        "model.backbone": "small",
+        "model.embedding_size": 16,
+        "model.image_size": 24,
+        "pretext.epochs": 2,
+        "pretext.batch_size": 16,
+        "train.epochs": 3,
+        "train.batch_size": 3,
+        "train.num_instances": 3,
+        "train.validate_every": 2,
+        "train.augment.rotation": 10,
+        "train.augment.brightness": 0.2,
+        "train.augment.erasing": 0.5,
+        "train.terms.softmax.smoothing": 0.1,
+        "train.terms.triplet.weight": 1.0,
+        "train.terms.center.weight": 0.01,
+        "evaluate.folds": 4,
+    }
+    options |= {name.replace("__", "."): value for name, value in overrides.items()}
+    return [f"--{name}={value}" for name, value in options.items()]

@@ -1,0 +1,52 @@
+"""Stage 2: learn identities, from the pretext's backbone. The settings decide between Triarchy, the baseline and others.
+
+    python train.py --config configs/triarchy.yaml --data.root DIR --pretrained_weight results/train/weights/triarchy-pretext.pt
+"""
+
+from pathlib import Path
+
+from cli import DEFAULT_CONFIG, read_arguments, run_script
+from config import Config, read_config
+from datasets.images import Photographs
+from datasets.manifest import digest
+from datasets.reading import open_reader
+from models.weights import file_digest
+from recipes import RECIPES
+from training.engine import fit
+from training.run import Run
+from training.seed import seed_everything
+from verification.validation import Validation
+
+SHORT = {
+    "epochs": "train.epochs",
+    "lr": "train.lr",
+    "batch_size": "train.batch_size",
+    "num_instances": "train.num_instances",
+    "pretrained_weight": "train.pretrained_weight",
+}
+
+
+def train(config: Config) -> Path:
+    """Train the embedder and return the path of the weights that validate best, threshold included."""
+    seed_everything(config.seed, config.threads)
+    reader = open_reader(config.data)
+    faces, pairs = reader.faces("train"), reader.pairs("validate")
+    pairs = pairs.where(pairs.answered)
+    known = reader.faces("validate").of_files(pairs.file_names)
+    start = config.train.pretrained_weight
+    print(f"train: {len(faces.identities):,} people, {len(faces):,} photographs, starting from {start or 'scratch'}; {len(pairs):,} pairs validate")
+    photographs = Photographs(faces, config.model.image_size, "read training photographs")
+    held_out = Photographs(known, config.model.image_size, "read validation photographs")
+    recipe = RECIPES.build(config.train.recipe, config=config, faces=faces, photographs=photographs)
+    run = Run(config, "train", digest(faces, photographs.digest, pairs, held_out.digest), file_digest(start) if start else None)
+    return fit(recipe, run, Validation(pairs, held_out, config) if len(pairs) else None)
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__, SHORT)
+    weights = train(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
+    print(f"embedder weights: {weights}")
+
+
+if __name__ == "__main__":
+    run_script(main)

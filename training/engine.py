@@ -1,0 +1,102 @@
+"""The only optimisation loop. It knows nothing of faces."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from errors import InputError
+from progress import progress as progress_bar
+from recipes.recipe import Recipe
+from training.optim import build_optimizer, build_schedule
+from training.run import Progress, Run
+
+Validate = Callable[[nn.Module], dict[str, Any]]  # a deployable model -> figures, `score` (higher is better) among them
+
+
+def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
+    """Train `recipe` as `run.stage` says and return the path of the best weights, by validation score.
+
+    Without `validate` the last epoch's weights are kept. Raises InputError for a loss that is not finite.
+    """
+    stage = run.stage
+    if run.finished:
+        return run.finish()
+    recipe.to(run.device, memory_format=torch.channels_last)
+    optimizer = build_optimizer(stage.optimizer, [weight for weight in recipe.parameters() if weight.requires_grad], stage.lr)
+    schedule = build_schedule(stage.schedule, stage.epochs)
+    done = run.restore(recipe, optimizer)
+    steps = recipe.steps_per_epoch
+    with progress_bar(None, run.name, total=stage.epochs * steps, initial=done.epoch * steps, unit="step") as bar:
+        for epoch in range(done.epoch, stage.epochs):
+            started, means = time.monotonic(), Means()
+            recipe.train()
+            recipe.on_epoch_start(epoch)
+            for step, batch in enumerate(recipe.loader(epoch)):
+                set_learning_rate(optimizer, stage.lr * schedule(epoch + step / steps))
+                outcome = recipe(batch)
+                loss = total(outcome.terms, epoch, step)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                recipe.on_step_end()
+                means.add(outcome.terms | outcome.observed)
+                bar.update()
+            row = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"], **means.rounded()}
+            bar.set_postfix({name: f"{value:.3f}" for name, value in means.rounded().items()})
+            seconds = time.monotonic() - started
+            pace = {"seconds": round(seconds, 2), "images_per_second": round(steps * recipe.images_per_step / seconds, 1)}
+            if (epoch + 1) % stage.validate_every == 0 or epoch + 1 == stage.epochs:
+                row |= keep_best(recipe, run, validate, done)
+            done.epoch = epoch + 1
+            done.history.append(row | pace)
+            run.save_epoch(recipe, optimizer, done)
+    return run.finish()
+
+
+def keep_best(recipe: Recipe, run: Run, validate: Validate | None, done: Progress) -> dict[str, Any]:
+    """Validate, write the weights if they are the best so far (the last, if nothing validates), return the figures."""
+    recipe.eval()
+    model = recipe.deployable()
+    figures = validate(model) if validate else {}
+    score = figures.get("score")
+    if score is None or done.best is None or score > done.best:
+        done.best = score
+        run.save_best(recipe.kind, model, {**recipe.about(), "validation": figures})
+    return {"validation": figures}
+
+
+def total(terms: dict[str, Tensor], epoch: int, step: int) -> Tensor:
+    """The sum of the named terms; InputError that names the term that is not finite."""
+    loss = sum(terms.values())
+    if not torch.isfinite(loss):
+        culprits = [name for name, term in terms.items() if not torch.isfinite(term)]
+        raise InputError(
+            f"the loss is not finite in epoch {epoch + 1}, step {step + 1}: term {', '.join(culprits) or 'sum'}"
+            f" = {', '.join(str(terms[name].item()) for name in culprits)}; lower --lr or that term's weight"
+        )
+    return loss
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+class Means:
+    """Means of named scalars over the steps of an epoch."""
+
+    def __init__(self):
+        self.steps = 0
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        self.steps += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.detach().double()
+
+    def rounded(self) -> dict[str, float]:
+        return {name: round(float(value) / self.steps, 6) for name, value in self.sums.items()}

@@ -1,0 +1,168 @@
+"""What a training run leaves on disk: weights, log, receipt and, while it is unfinished, a snapshot to go on from.
+
+    <results>/train/weights/<run>.pt         the best weights so far
+    <results>/train/weights/<run>.json       receipt, written last: its presence means that the run is finished
+    <results>/train/weights/<run>.snapshot   all state at the end of the last epoch; removed when the run is finished
+    <results>/train/logs/<run>.jsonl         one JSON object per epoch
+
+Each is written to a temporary name and renamed, so a run killed at any moment leaves a state to resume from.
+"""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from config import Config, StageConfig, experiment
+from errors import InputError
+from files import write_json, write_whole
+from models.weights import file_digest, load_tensors, save_tensors, save_weights
+from training.seed import choose_device, generator_state, restore_generators
+
+PACKAGES = ("torch", "numpy", "pandas", "cv2", "PIL", "sklearn")
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    epoch: int = 0
+    best: float | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Run:
+    """The files of one stage of one experiment, and the rules about replacing them.
+
+    section: "pretext" or "train". data_digest: of the photographs read. start_digest: of the weight file started from.
+    A finished run of the same name with the same settings and data may be repeated, since it gives the same bytes; one
+    with other settings, or an unfinished one, is kept unless `overwrite` says otherwise. Raises InputError.
+    """
+
+    def __init__(self, config: Config, section: str, data_digest: str, start_digest: str | None = None):
+        self.name = run_name(config, section)
+        self.stage: StageConfig = getattr(config, section)
+        self.resume = config.resume
+        self.device = choose_device(config.device)
+        self.seed = config.seed
+        folder = Path(config.results) / "train"
+        self.weights = folder / "weights" / f"{self.name}.pt"
+        self.receipt = folder / "weights" / f"{self.name}.json"
+        self.snapshot = folder / "weights" / f"{self.name}.snapshot"
+        self.log = folder / "logs" / f"{self.name}.jsonl"
+        self.identity = {"config": _stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
+        self._check(config)
+
+    @property
+    def finished(self) -> bool:
+        """Whether this very run was carried to its end before and `resume` asks for no more."""
+        return self.resume and self.receipt.exists() and not self.snapshot.exists()
+
+    def restore(self, recipe: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+        """Put everything back to the end of the last epoch if `resume` is set and a snapshot exists."""
+        if not (self.resume and self.snapshot.exists()):
+            return Progress()
+        content = load_tensors(self.snapshot, "the snapshot of an unfinished run")
+        recipe.load_state_dict(content["recipe"])
+        optimizer.load_state_dict(content["optimizer"])
+        restore_generators(content["generators"])
+        return Progress(**content["progress"])
+
+    def save_best(self, kind: str, model: nn.Module, about: dict[str, Any]) -> None:
+        """Write the weight file of the model that is best so far."""
+        save_weights(self.weights, kind, model.state_dict(), {"run": self.name, **self.identity, **about})
+
+    def save_epoch(self, recipe: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Write the log and the snapshot at the end of an epoch."""
+        write_whole(self.log, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history))
+        content = {
+            "identity": self.identity,
+            "recipe": recipe.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "generators": generator_state(),
+            "progress": asdict(progress),
+        }
+        save_tensors(self.snapshot, content)
+
+    def finish(self) -> Path:
+        """Write the receipt, drop the snapshot and return the path of the weights."""
+        receipt = {
+            "run": self.name,
+            **self.identity,
+            "weights_digest": file_digest(self.weights),
+            "seed": self.seed,
+            "threads": torch.get_num_threads(),
+            "device": str(self.device),
+            "versions": {"python": platform.python_version(), **{name: __import__(name).__version__ for name in PACKAGES}},
+            "machine": platform.machine(),
+            "git_commit": git_commit(),
+        }
+        write_json(self.receipt, receipt)
+        self.snapshot.unlink(missing_ok=True)
+        return self.weights
+
+    def _check(self, config: Config) -> None:
+        if config.overwrite and not config.resume:
+            self.snapshot.unlink(missing_ok=True)
+            return
+        choices = f"choose another --name or --results, or replace it with --overwrite"
+        if self.snapshot.exists():
+            if not config.resume:
+                raise InputError(f"an unfinished run is in {str(self.snapshot)!r}; go on with --resume, or {choices}")
+            earlier, source = load_tensors(self.snapshot, "the snapshot of an unfinished run")["identity"], self.snapshot
+        elif self.receipt.exists():
+            earlier, source = _read_receipt(self.receipt), self.receipt
+        else:
+            return
+        changed = _difference(earlier, self.identity)
+        if changed:
+            raise InputError(f"{str(source)!r} belongs to a run with other settings or data ({changed}); {choices}")
+
+
+def run_name(config: Config, section: str) -> str:
+    """`<name>-pretext` for the pretext stage, `<name>` for the model that ships."""
+    return f"{config.name}-pretext" if section == "pretext" else config.name
+
+
+def git_commit() -> str | None:
+    """The commit of the code that runs, marked `+changes` if files differ from it; None outside a git checkout."""
+    try:
+        root = Path(__file__).resolve().parent.parent
+        commit = _git(root, "rev-parse", "HEAD")
+        return commit + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _stage_settings(config: Config, section: str) -> dict[str, Any]:
+    """The settings that this stage's result depends on: the other stage's are none of its business."""
+    settings = experiment(config)
+    settings.pop("train" if section == "pretext" else "pretext")
+    return settings
+
+
+def _read_receipt(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"receipt {str(path)!r} cannot be read; remove it to train anew") from error
+
+
+def _difference(earlier: Any, now: Any, name: str = "") -> str | None:
+    """The first setting in which two runs differ, as `name: earlier, now value`; None if they are equal."""
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        for key in now:
+            found = _difference(earlier.get(key), now[key], f"{name}.{key}".removeprefix(".config.").removeprefix("."))
+            if found:
+                return found
+        return None
+    return None if earlier == now else f"{name} was {earlier}, is {now}"

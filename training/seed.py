@@ -1,0 +1,49 @@
+"""One seed for everything that draws."""
+
+import os
+import random
+
+import numpy as np
+import torch
+
+from errors import InputError
+
+
+def seed_everything(seed: int, threads: int = 0) -> None:
+    """Seed every generator and allow only deterministic algorithms.
+
+    threads: threads of the tensor library (0: one per core). Sums are split among threads, so equal bytes need equal
+    thread counts; the receipt records them.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads memory before writing it
+    torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+
+
+def generator_state() -> dict[str, torch.Tensor]:
+    """The state of every generator that training draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_generators(state: dict[str, torch.Tensor]) -> None:
+    """Set every generator to where `generator_state` found it."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def choose_device(name: str) -> torch.device:
+    """"auto" takes the GPU if there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is 'cuda', but this machine shows no CUDA GPU; use --device cpu")
+    return torch.device(name)

@@ -1,0 +1,49 @@
+"""Embeddings of photographs: each is decoded and embedded once, however many pairs it stands in."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from datasets.transforms import network_input
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """file_names: str [N]; plain: float32 [N, D]; mirrored: the same for the mirrored images, or None."""
+
+    file_names: Sequence[str]
+    plain: np.ndarray
+    mirrored: np.ndarray | None = None
+
+    def vectors(self, flip: bool) -> np.ndarray:
+        """Embeddings [N, D], with `flip` the sum of those of the image and of its mirror image."""
+        return self.plain + self.mirrored if flip else self.plain
+
+
+@torch.inference_mode()
+def embed_images(
+    embedder: nn.Module, images: Iterable[np.ndarray], file_names: Sequence[str], batch_size: int, flip: bool
+) -> Embeddings:
+    """Embed uint8 images [S, S, 3], one for each of `file_names` and in their order; with `flip` also mirrored."""
+    embedder.eval()
+    device = next(embedder.parameters()).device
+    plain, mirrored = [], []
+    batch: list[np.ndarray] = []
+
+    def embed() -> None:
+        inputs = network_input(torch.from_numpy(np.stack(batch)), device)  # [B, 3, S, S]
+        plain.append(embedder(inputs).float().cpu().numpy())
+        if flip:
+            mirrored.append(embedder(inputs.flip(3)).float().cpu().numpy())
+        batch.clear()
+
+    for image in images:
+        batch.append(image)
+        if len(batch) == batch_size:
+            embed()
+    if batch:
+        embed()
+    return Embeddings(list(file_names), np.concatenate(plain), np.concatenate(mirrored) if flip else None)

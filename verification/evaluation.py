@@ -1,0 +1,141 @@
+"""One evaluation, step by step: from a weight file and a list of pairs to decisions, files and figures."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config import Config, make_config, merge, read_yaml
+from datasets.images import decode_all
+from datasets.manifest import Manifest, Pairs
+from datasets.pair_list import read_pairs_csv
+from datasets.reading import open_reader
+from errors import InputError
+from models.embedder import build_embedder, parameter_count
+from models.weights import file_digest, fill, load_weights
+from training.seed import choose_device
+from verification.decisions import decide, threshold
+from verification.embed import Embeddings, embed_images
+from verification.metrics import breakdown, k_fold, verification_metrics
+from verification.report import write_report
+from verification.scores import score_pairs
+from verification.submission import write_scores, write_submission
+
+
+def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> Config:
+    """The settings stored in the weight file, then the YAML files, then the overrides.
+
+    The network and the similarity are always the weight file's own. Results carry the weight file's name unless the
+    overrides give one. Raises InputError.
+    """
+    weight = overrides.get("evaluate", {}).get("model_weight")
+    if not weight:
+        raise InputError("which weights? pass --model_weight results/train/weights/<run>.pt")
+    for fixed in ("model", "similarity"):
+        if fixed in overrides:
+            raise InputError(f"option --{fixed} cannot change what the weight file {weight!r} was trained with; leave it out")
+    stored = load_weights(weight)["about"].get("config", {})
+    values = {key: value for key, value in stored.items() if key != "train"}
+    for path in configs:
+        values = merge(values, read_yaml(path))
+    fixed = {key: stored[key] for key in ("model", "similarity") if key in stored}
+    return make_config(merge(merge(values, overrides), {"name": Path(weight).stem, **fixed, **_given_name(overrides)}), "settings")
+
+
+class Evaluation:
+    """The pairs to decide, what is known of their photographs, and the embedder; `embed`, `score`, `submit`, `report`."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.folder = Path(config.results) / "test"
+        self.started = time.monotonic()
+        self.pairs, self.known = open_pairs(config)
+        weights = load_weights(config.evaluate.model_weight)
+        self.embedder = build_embedder(config.model)
+        fill(self.embedder, weights["state"], source=repr(config.evaluate.model_weight))
+        self.embedder.to(choose_device(config.device))
+        thresholds = weights["about"].get("validation", {}).get("thresholds", {})
+        self.calibrated = thresholds.get("flip" if config.evaluate.flip else "plain")
+        print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
+
+    def embed(self) -> Embeddings:
+        """Decode and embed every photograph once."""
+        images = (pixels for pixels, _ in decode_all(self.known, self.config.model.image_size, "embed photographs"))
+        settings = self.config.evaluate
+        return embed_images(self.embedder, images, self.known.file_names, settings.batch_size, settings.flip)
+
+    def score(self, embeddings: Embeddings) -> np.ndarray:
+        """Score of each pair, float64 [P], higher = more alike."""
+        vectors = embeddings.vectors(self.config.evaluate.flip)
+        return score_pairs(vectors, self.known.file_names, self.pairs, self.config.similarity)
+
+    def submit(self, scores: np.ndarray) -> Path:
+        """Decide every pair, write scores and submission, and return the submission's path."""
+        self.threshold = threshold(scores, self.config.evaluate.rule, self.calibrated)
+        write_scores(self.folder / f"{self.config.name}_scores.csv", self.pairs, scores)
+        return write_submission(self.folder / f"{self.config.name}_preds.csv", self.pairs, decide(scores, self.threshold))
+
+    def report(self, scores: np.ndarray) -> dict[str, Any] | None:
+        """Write and print the figures of the pairs that have an answer; None if none has."""
+        answered = self.pairs.answered
+        if not answered.any():
+            print("no answers are known, so there are no figures")
+            return None
+        pairs, scores = self.pairs.where(answered), scores[answered]
+        figures = {
+            **verification_metrics(scores, pairs.same, self.threshold),
+            "threshold": self.threshold,
+            "threshold_rule": self.config.evaluate.rule,
+            "similarity": self.config.similarity,
+            "flip": self.config.evaluate.flip,
+            "pairs": len(pairs),
+            "images": len(self.known),
+            "parameters": parameter_count(self.embedder),
+            "seconds": round(time.monotonic() - self.started, 2),
+            "weights_digest": file_digest(self.config.evaluate.model_weight),
+            "k_fold": self._k_fold(scores, pairs.same),
+        }
+        breakdowns = {name: self._breakdown(name, pairs, scores) for name in self.known.attributes}
+        figures |= {f"by_{name}": rows for name, rows in breakdowns.items()}
+        angles = breakdowns.get("angle") or breakdowns.get("pose")
+        write_report(self.folder, self.config.name, figures, scores, pairs.same, self.threshold, angles)
+        print_figures(figures)
+        return figures
+
+    def _k_fold(self, scores: np.ndarray, same: np.ndarray) -> dict[str, Any] | None:
+        folds = self.config.evaluate.folds
+        return k_fold(scores, same, folds) if min(same.sum(), (~same).sum()) >= folds else None
+
+    def _breakdown(self, attribute: str, pairs: Pairs, scores: np.ndarray) -> list[dict]:
+        first, second = (self.known.of_files(pairs.table[side]).table[attribute] for side in ("first", "second"))
+        return breakdown(scores, pairs.same, self.threshold, first, second)
+
+
+def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
+    """The pairs to decide and, row for row with `pairs.file_names`, what is known of their photographs."""
+    if config.evaluate.pairs:
+        pairs = read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root)
+        return pairs, Manifest.of([], pairs.root).of_files(pairs.file_names)
+    reader = open_reader(config.data)
+    pairs = reader.pairs("test")
+    return pairs, reader.faces("test").of_files(pairs.file_names)
+
+
+def print_figures(figures: Mapping[str, Any]) -> None:
+    """The figures a person looks for first, one a line."""
+    shares = {"accuracy": "accuracy", "auc": "area under ROC", "eer": "equal error rate"}
+    shares |= {"tar_at_far_1e-2": "TAR at FAR 1e-2", "tar_at_far_1e-3": "TAR at FAR 1e-3"}
+    for key, title in shares.items():
+        if figures[key] is not None:
+            print(f"  {title:<18}{figures[key]:8.2%}")
+    folded = figures["k_fold"]
+    if folded:
+        print(f"  {len(folded['fold_accuracies'])}-fold accuracy  {folded['accuracy']:8.2%} +- {folded['standard_error']:.2%} (standard error)")
+    print(f"  threshold         {figures['threshold']:8.4f} ({figures['threshold_rule']})")
+    print(f"  {figures['parameters']:,} parameters, {figures['images']:,} photographs, {figures['seconds']:.1f} s")
+
+
+def _given_name(overrides: Mapping[str, Any]) -> dict[str, str]:
+    return {"name": overrides["name"]} if "name" in overrides else {}

@@ -1,0 +1,130 @@
+"""Pictures of a verification result; equal results give equal bytes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from verification.metrics import TARGETS, equal_error_rate, natural, roc, tar_at_far
+
+BLUE, VERMILLION, BLACK, GREY = "#0072B2", "#D55E00", "#000000", "#767676"  # Okabe and Ito: told apart by all viewers
+DOTS_PER_INCH = 120
+MOST_ANNOTATED = 20  # more angles than this leave no room for numbers in the cells
+
+
+def draw_roc(path: Path, run: str, scores: np.ndarray, same: np.ndarray) -> None:
+    """PNG of the ROC over a logarithmic false accept rate, with the area, the EER and TAR at the usual FARs.
+
+    scores: float64 [P], higher = more alike. same: bool [P], with both answers among them.
+    """
+    far, tar = roc(scores, same)
+    area = float(np.trapezoid(tar, far))
+    eer = equal_error_rate(far, tar)
+    finest = min(1 / np.count_nonzero(~same), *TARGETS.values())
+    left = 0.7 * finest  # a logarithmic axis has no 0: what is reached without a false accept starts at its edge
+
+    def draw(axes: Axes) -> None:
+        start = np.count_nonzero(far == 0) - 1
+        visible, reached = np.maximum(far[start:], left), tar[start:]
+        axes.plot(visible, reached, drawstyle="steps-post", color=BLUE, linewidth=2, label=f"ROC, area {area:.4f}")
+        chance = np.geomspace(left, 1, 200)
+        axes.plot(chance, chance, color=GREY, linestyle=":", label="chance, area 0.5")
+        point = max(eer, left), 1 - eer
+        axes.plot(*point, "o", color=VERMILLION, markersize=8, label=f"EER {eer:.2%}", zorder=3, clip_on=False)
+        for marker, (name, target) in zip("sD", TARGETS.items(), strict=True):
+            rate = tar_at_far(far, tar, target)
+            axes.plot(target, rate, marker, color=BLACK, markersize=7, label=f"TAR {rate:.2%} at FAR {name}", zorder=3)
+        axes.set(xscale="log", xlim=(left, 1.15), ylim=(-0.02, 1.03), xlabel="false accept rate", ylabel="true accept rate")
+        axes.grid(color="#dddddd")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
+        axes.set_title(f"{run}: ROC", parse_math=False)
+
+    _save(path, draw, (6.6, 4.6))
+
+
+def draw_scores(path: Path, run: str, scores: np.ndarray, same: np.ndarray, threshold: float) -> None:
+    """PNG of the two histograms of scores, of the same person and of different people, with the decision threshold.
+
+    scores: float64 [P]. same: bool [P]. Each histogram is in shares of its own kind, so that a rare kind stays visible.
+    """
+    margin = 1e-6 if np.ptp(scores) < 1e-6 else 0.0  # a collapsed network's scores are too close together to be binned
+    extent = scores.min() - margin, scores.max() + margin
+    bins = np.histogram_bin_edges(scores, bins=int(np.clip(np.sqrt(len(scores)), 5, 60)), range=extent)
+
+    def draw(axes: Axes) -> None:
+        for name, color, members in (("different people", VERMILLION, scores[~same]), ("same person", BLUE, scores[same])):
+            if members.size:
+                counts = np.histogram(members, bins)[0]
+                label = f"{name} ({members.size:,} pair{'s' if members.size > 1 else ''})"
+                axes.stairs(counts / members.size, bins, fill=True, color=color, alpha=0.3)
+                axes.stairs(counts / members.size, bins, color=color, linewidth=2, label=label)
+        axes.axvline(threshold, color=BLACK, linestyle="--", linewidth=2, label=f"threshold {threshold:.4g}")
+        axes.set(xlabel="score (higher = more alike)", ylabel="share of the pairs of this kind")
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color="#dddddd")
+        axes.set_axisbelow(True)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
+        axes.set_title(f"{run}: scores", parse_math=False)
+
+    _save(path, draw, (6.6, 4.6))
+
+
+def draw_angles(path: Path, run: str, rows: list[dict]) -> None:
+    """PNG of the accuracy for each pair of camera angles; `rows` are those of `metrics.breakdown`, at least one.
+
+    The map is symmetric, angles are in natural order, cells carry accuracy and number of pairs (up to 20 angles), and a
+    cell without pairs is empty. Colours run from the lowest accuracy, rounded down to 10 % and at most 90 %, to 100 %.
+    """
+    angles = sorted({row[side] for row in rows for side in ("first", "second")}, key=natural)
+    accuracy = np.full((len(angles), len(angles)), np.nan)
+    pairs = np.zeros((len(angles), len(angles)), dtype=np.int64)
+    for row in rows:
+        one, other = angles.index(row["first"]), angles.index(row["second"])
+        accuracy[[one, other], [other, one]] = row["accuracy"]
+        pairs[[one, other], [other, one]] = row["pairs"]
+    lowest = min(0.9, np.floor(10 * np.nanmin(accuracy)) / 10)
+    side = max(0.72 * min(len(angles), MOST_ANNOTATED), 3)  # inches
+    wide = max(map(len, angles)) * 0.1 > side / len(angles)  # the names would run into one another
+
+    def draw(axes: Axes) -> None:
+        image = axes.imshow(accuracy, cmap="viridis", vmin=lowest, vmax=1)
+        axes.set_xticks(range(len(angles)), angles, parse_math=False, rotation=90 if wide else 0)
+        axes.set_yticks(range(len(angles)), angles, parse_math=False)
+        axes.tick_params(length=0)
+        axes.set_xticks(np.arange(len(angles) + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(len(angles) + 1) - 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=1.5)
+        axes.tick_params(which="minor", length=0)
+        if len(angles) <= MOST_ANNOTATED:
+            for one, other in np.argwhere(pairs > 0):
+                dark = accuracy[one, other] < lowest + 0.45 * (1 - lowest)
+                text = f"{100 * accuracy[one, other]:.1f}%\n{_count(pairs[one, other])}"
+                axes.text(other, one, text, ha="center", va="center", fontsize=9, color="white" if dark else "black")
+        bar = axes.inset_axes((1 + 0.15 / side, 0, 0.2 / side, 1))
+        ticks = MaxNLocator(10, steps=[1, 2, 5, 10])
+        axes.figure.colorbar(image, cax=bar, format=PercentFormatter(1, decimals=0), ticks=ticks, label="accuracy")
+        axes.set(xlabel="camera angle", ylabel="camera angle")
+        axes.set_title(f"{run}: accuracy and pairs by angle", parse_math=False)
+
+    _save(path, draw, (side, side))
+
+
+def _count(pairs: int) -> str:
+    """A number of pairs in the few characters that a cell holds: 950, 12,345, 654k."""
+    return f"{pairs:,}" if pairs < 100_000 else f"{pairs / 1e3:,.0f}k"
+
+
+def _save(path: Path, draw: Callable[[Axes], None], inches: tuple[float, float]) -> None:
+    """Write as PNG what `draw` draws on axes of the given width and height; the picture grows to hold their labels.
+
+    Neither the machine's own style nor the drawing program's version stands in the bytes.
+    """
+    with matplotlib.style.context("default"):
+        figure = Figure(figsize=inches, dpi=DOTS_PER_INCH)
+        draw(figure.add_axes((0, 0, 1, 1)))
+        figure.savefig(path, format="png", bbox_inches="tight", metadata={"Software": None})

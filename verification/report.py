@@ -1,0 +1,55 @@
+"""The report of one evaluation: its numbers as JSON and its pictures."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from files import write_json, write_whole
+from verification.decisions import finite
+from verification.plots import draw_angles, draw_roc, draw_scores
+
+
+def write_report(
+    folder: Path,
+    run: str,
+    metrics: dict[str, Any],
+    scores: np.ndarray,
+    same: np.ndarray,
+    threshold: float,
+    angles: list[dict] | None = None,
+) -> list[Path]:
+    """Write `<run>_metrics.json`, `_scores.png`, `_roc.png` and `_angles.png` into `folder`; returns what was written.
+
+    metrics: nested plain or numpy values, written as they are; what is not finite becomes null.
+    scores: float64 [P], finite, at least one. same: bool [P]. threshold: the one that the pairs were decided at.
+    angles: rows of `metrics.breakdown` over the camera angle; None or none: no picture by angle.
+    There is no ROC without pairs of the same person and of different people. A picture that this report does not have
+    is removed if an earlier report of the run left one, so that the folder never shows two evaluations as one.
+    """
+    scores, same = finite(scores), np.asarray(same, dtype=bool)
+    pictures = {
+        "scores": lambda path: draw_scores(path, run, scores, same, threshold),
+        "roc": (lambda path: draw_roc(path, run, scores, same)) if same.any() and not same.all() else None,
+        "angles": (lambda path: draw_angles(path, run, angles)) if angles else None,
+    }
+    written = [write_json(Path(folder) / f"{run}_metrics.json", plain(metrics))]
+    for name, draw in pictures.items():
+        path = Path(folder) / f"{run}_{name}.png"
+        if draw is None:
+            path.unlink(missing_ok=True)
+        else:
+            written.append(write_whole(path, draw))
+    return written
+
+
+def plain(value: Any) -> Any:
+    """`value` with numpy's values as Python's and with None for every number that JSON has no way to write."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,42 @@
+"""Verification figures of a model in training, from the validation pairs; the threshold that ships is calibrated here."""
+
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from config import Config
+from datasets.images import Photographs
+from datasets.manifest import Pairs
+from verification.decisions import calibrate
+from verification.embed import embed_images
+from verification.metrics import verification_metrics
+from verification.scores import score_pairs
+
+VIEWS = {"plain": False, "flip": True}  # a threshold for each way in which evaluate.py may embed
+
+
+class Validation:
+    """A `validate` for the training loop: score = area under the ROC curve, which needs no threshold.
+
+    pairs: validation pairs, all answered; photographs: the pixels of pairs.file_names, in that order.
+    """
+
+    def __init__(self, pairs: Pairs, photographs: Photographs, config: Config):
+        self.pairs = pairs
+        self.photographs = photographs
+        self.similarity = config.similarity
+        self.batch_size = config.evaluate.batch_size
+
+    def __call__(self, embedder: nn.Module) -> dict[str, Any]:
+        """{"score", "accuracy", "auc", ..., "thresholds": {"plain": ..., "flip": ...}}"""
+        images = (self.photographs[index] for index in range(len(self.photographs)))
+        embeddings = embed_images(embedder, images, self.photographs.file_names, self.batch_size, flip=True)
+        same = self.pairs.same
+        scores = {
+            view: score_pairs(embeddings.vectors(flip), self.photographs.file_names, self.pairs, self.similarity)
+            for view, flip in VIEWS.items()
+        }
+        thresholds = {view: calibrate(scores[view], same) for view in VIEWS}
+        figures = verification_metrics(scores["plain"], same, thresholds["plain"])
+        return {"score": figures["auc"], **figures, "thresholds": thresholds}
