@@ -22,7 +22,7 @@ MIRRORS = {"angle": {camera: f"C{14 - int(camera[1:])}" for camera in ANGLES if 
 
 
 class Competition:
-    """Reader of the competition's data.
+    """Reader of the competition's data. File names are as in the CSVs, relative to the split's own folder.
 
     Attributes: angle (camera) and expression, missing for a file name of fewer than three fields. The photographs of
     validate and test have no identity. A test set without labels has pairs without answers. Raises InputError for missing
@@ -46,7 +46,7 @@ class Competition:
         twice = sorted(table["file_name"][table["file_name"].duplicated()].unique())
         if twice:
             raise InputError(f"{str(path)!r} lists {len(twice):,} photographs more than once: {listing(twice)}")
-        return self._manifest([f"train/{name}" for name in table["file_name"]], table["face_id"].tolist(), path)
+        return self._manifest(table["file_name"].tolist(), table["face_id"].tolist(), path)
 
     def pairs(self, split: str) -> Pairs:
         """The pairs of validate or test in the order of their CSV; train has none."""
@@ -56,8 +56,7 @@ class Competition:
         table = read_csv(path, ["image1", "image2"])
         answers = read_answers(table, path)
         check_files(path.parent, sorted({*table["image1"], *table["image2"]}), repr(str(path)))
-        first, second = ([f"{split}/{name}" for name in table[column]] for column in ("image1", "image2"))
-        return Pairs.of(first, second, answers, self.root)
+        return Pairs.of(table["image1"], table["image2"], answers, path.parent)
 
     def _csv(self, split: str) -> Path:
         return self.root / split / ("train_meta.csv" if split == "train" else f"{split}_label.csv")
@@ -76,7 +75,7 @@ class Competition:
                 f"{listing(wrong)}; cameras are {', '.join(ANGLES)} and expressions {', '.join(EXPRESSIONS)}, "
                 f"as in 'id_S001_L1_E01_C7_1.jpg'"
             )
-        return Manifest.of(map(Face, names, identities, attributes), self.root, MIRRORS)
+        return Manifest.of(map(Face, names, identities, attributes), source.parent, MIRRORS)
 
 
 def conditions(name: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ from datasets.images import Photographs
 from datasets.loaders import TrainingImages, identity_target, make_loader
 from datasets.manifest import Manifest
 from datasets.samplers import PKSampler
+from datasets.split import check_two_photographs
 from datasets.transforms import Augmentation, network_input
-from errors import InputError, listing
 from losses import build_objective
 from models.embedder import build_embedder
 from models.weights import start_from
@@ -30,7 +30,7 @@ class Metric(Recipe):
     def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
         super().__init__()
         stage = config.train
-        refuse_lonely(faces)
+        check_two_photographs(faces, repr(str(faces.root)))
         augmentation = Augmentation(stage.augment, config.model.image_size)
         images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)
         self.sampler = PKSampler(faces.labels(), stage.batch_size, stage.num_instances, config.seed)
@@ -54,14 +54,3 @@ class Metric(Recipe):
 
     def deployable(self) -> nn.Module:
         return self.embedder
-
-
-def refuse_lonely(faces: Manifest) -> None:
-    """Raise InputError if an identity has a single photograph."""
-    counts = faces.table["face_id"].value_counts()
-    lonely = sorted(counts.index[counts < 2])
-    if lonely:
-        raise InputError(
-            f"{len(lonely):,} identities have only one photograph, and training needs two of each: {listing(lonely)};"
-            f" add photographs or remove them from {str(faces.root)!r}"
-        )

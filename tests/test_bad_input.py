@@ -1,0 +1,164 @@
+"""Whatever is wrong with the input: one sentence on stderr, exit code 2, no traceback, nothing half-written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import cli
+import evaluate
+import run as solution
+import train
+from cli import read_arguments
+from config import read_config
+from errors import InputError
+from losses.triplet import Triplet
+from tests.tiny import draw_people, tiny_settings
+from training.engine import total
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def people(tmp_path) -> Path:
+    return draw_people(tmp_path / "people", people=9, photographs=3)
+
+
+def settings(people: Path, tmp_path: Path, **overrides):
+    arguments = read_arguments("test", {}, tiny_settings(people, tmp_path / "results", train__epochs=1, **overrides))
+    return read_config([], arguments.overrides)
+
+
+def leftovers(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+
+
+def test_scripts_print_one_sentence_and_exit_with_2(tmp_path):
+    for script, options in {
+        "train.py": ["--data.reader=folder", "--data.root=/nowhere"],
+        "train_pretext.py": ["--data.reader=cfp", "--data.root=/nowhere"],
+        "evaluate.py": ["--model_weight=/nowhere/w.pt"],
+        "run.py": ["--config=absent.yaml"],
+    }.items():
+        done = subprocess.run([sys.executable, script, *options, f"--results={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr and done.stderr.strip().startswith(f"{script}: ")
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_run_script_turns_input_errors_into_exit_code_2(capsys):
+    def story():
+        raise InputError("the sentence")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.run_script(story)
+    assert stop.value.code == 2 and capsys.readouterr().err.strip().endswith(": the sentence")
+
+
+def test_every_broken_photograph_is_counted(people, tmp_path):
+    photographs = sorted(people.rglob("*.png"))
+    for photograph in photographs:
+        photograph.write_bytes(photograph.read_bytes()[:60])
+    with pytest.raises(InputError, match=r"15 of 15 photographs .*cannot be read whole: 사람.* and 10 more"):
+        solution.run(settings(people, tmp_path))
+    assert not leftovers(tmp_path)
+
+
+def test_fewer_identities_than_the_batch_needs(people, tmp_path):
+    with pytest.raises(InputError, match="a batch needs 50 identities and the training set has 5; lower --batch_size"):
+        train.train(settings(people, tmp_path, train__batch_size=50))
+    assert not leftovers(tmp_path)
+
+
+def test_identity_with_one_photograph(people, tmp_path):
+    for photograph in sorted(people.rglob("*.png"))[1:3]:
+        photograph.unlink()
+    with pytest.raises(InputError, match="1 of 9 people have only one photograph.*사람00"):
+        train.train(settings(people, tmp_path))
+
+
+def test_embedder_over_the_limit_is_refused_before_training(people, tmp_path):
+    with pytest.raises(InputError, match="more than model.max_parameters = 1,000"):
+        train.train(settings(people, tmp_path, model__max_parameters=1000))
+    assert not leftovers(tmp_path)
+
+
+def test_reader_options_are_never_ignored(people, tmp_path):
+    with pytest.raises(InputError, match="reader 'folder' has no option fold; it takes: root, validate_share, test_share"):
+        train.train(settings(people, tmp_path, data__fold=2))
+    with pytest.raises(InputError, match="needs the data set's folder: pass --data.root DIR"):
+        train.train(settings("", tmp_path))
+
+
+def test_loss_that_is_not_finite_names_its_term(people, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="epoch 1, step 3: term center = nan; lower --lr"):
+        total({"softmax": torch.tensor(1.0), "center": torch.tensor(float("nan"))}, epoch=0, step=2)
+    monkeypatch.setattr(Triplet, "forward", lambda self, embeddings, labels: embeddings.sum() * float("inf"))
+    with pytest.raises(InputError, match="not finite in epoch 1, step 1: term triplet"):
+        train.train(settings(people, tmp_path))
+    assert not leftovers(tmp_path)
+
+
+def test_pretrained_weight_of_another_architecture(people, tmp_path):
+    weights = train.train(settings(people, tmp_path))
+    with pytest.raises(InputError, match="another architecture"):
+        train.train(settings(people, tmp_path, name="other", model__backbone="efficientnet_b0", train__pretrained_weight=weights))
+    with pytest.raises(InputError, match="cannot be read"):
+        train.train(settings(people, tmp_path, name="other", train__pretrained_weight=tmp_path / "absent.pt"))
+
+
+def evaluation(weights: Path, *options: str):
+    arguments = read_arguments("test", evaluate.SHORT, ["--model_weight", str(weights), *options])
+    return evaluate.evaluate(evaluate.evaluation_config(arguments.configs, arguments.overrides))
+
+
+def test_faulty_pair_lists(people, tmp_path):
+    weights = train.train(settings(people, tmp_path))
+    before = sorted(leftovers(tmp_path))
+    photographs = [path.relative_to(people).as_posix() for path in sorted(people.rglob("*.png"))]
+    (tmp_path / "outside.png").write_bytes((people / photographs[0]).read_bytes())
+    table = tmp_path / "pairs.csv"
+    for rows, message in {
+        "image1,image2\n../outside.png,x.png\n": "1 file names lead out of the data root",
+        f"image1,image2\n{photographs[0]},absent.png\n": "1 of 2 photographs are missing",
+        f"image1\n{photographs[0]}\n": "lacks the column image2",
+        f"image1,image2,label\n{photographs[0]},{photographs[1]},yes\n": "label is 'yes'; it should be 0, 1 or empty",
+        "": "not a readable CSV",
+    }.items():
+        table.write_text(rows)
+        with pytest.raises(InputError, match=message):
+            evaluation(weights, "--pairs", str(table), "--data_root", str(people), "--results", str(tmp_path / "results"))
+    with pytest.raises(InputError, match="pairs.csv"):
+        evaluation(weights, "--pairs", str(tmp_path / "no" / "pairs.csv"), "--results", str(tmp_path / "results"))
+    assert sorted(leftovers(tmp_path)) == before
+
+
+def test_evaluation_says_what_weights_it_needs(tmp_path):
+    with pytest.raises(InputError, match="pass --model_weight"):
+        evaluate.evaluation_config([], {})
+
+
+def test_the_network_is_the_weight_files_own(people, tmp_path):
+    weights = train.train(settings(people, tmp_path))
+    with pytest.raises(InputError, match="--model cannot change what the weight file"):
+        evaluation(weights, "--model.image_size=64")
+
+
+def test_a_pretext_is_not_an_embedder(people, tmp_path):
+    weights = solution.train_pretext(settings(people, tmp_path))
+    with pytest.raises(InputError, match="holds a 'pretext' model; expected embedder"):
+        evaluation(weights, "--results", str(tmp_path / "results"))
+
+
+def test_mixed_kinds_of_images_are_one_set(people, tmp_path):
+    """Grey, RGBA, 16-bit, odd-sized and JPEG photographs beside each other train and evaluate."""
+    paths = sorted(people.rglob("*.png"))
+    Image.open(paths[0]).convert("L").save(paths[0])
+    Image.open(paths[1]).convert("RGBA").resize((31, 57)).save(paths[1])
+    Image.open(paths[2]).convert("L").convert("I;16").save(paths[2])
+    Image.open(paths[3]).convert("RGB").save(paths[3].with_suffix(".jpg"))
+    paths[3].unlink()
+    assert solution.run(settings(people, tmp_path, pretext__epochs=0)).exists()
