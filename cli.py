@@ -40,10 +40,14 @@ def read_arguments(description: str, short: Mapping[str, str], argv: Sequence[st
     A wrong option ends the program with code 2, as argparse does, and names its nearest neighbours.
     """
     parser = argparse.ArgumentParser(
-        description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML file of settings; a later one lies on top")
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="YAML file of settings; a later one lies on top"
+    )
     flags = {setting: flag for flag, setting in short.items()}
     groups: dict[str, Any] = {}
     for setting in settings_of(Config):
@@ -112,7 +116,7 @@ def parse_value(text: str) -> Any:
 
 
 TEXTS = (str, str | None)
-TABLES = (Spec, dict[str, Spec | None])
+TABLES = (Spec, dict[str, Spec | None])  # Spec is dict[str, Any]
 
 
 def _add_option(group: Any, setting: Setting, short: str | None) -> None:

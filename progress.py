@@ -7,7 +7,9 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress(steps: Iterable | None, title: str, total: int | None = None, initial: int = 0, unit: str = "it", **options: Any) -> tqdm:
+def progress(
+    steps: Iterable | None, title: str, total: int | None = None, initial: int = 0, unit: str = "it", **options: Any
+) -> tqdm:
     """A tqdm bar on stderr; in a log file it speaks every half minute instead of ten times a second."""
     watched = sys.stderr.isatty()
     return tqdm(

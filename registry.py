@@ -35,4 +35,6 @@ class Registry(dict):
         try:
             return constructor(**options, **{key: value for key, value in given.items() if key in accepted})
         except (TypeError, ValueError) as error:
+            if not options:  # then it is no fault of the user's
+                raise
             raise InputError(f"{self.kind} {name!r} cannot be built with {options}: {error}") from error

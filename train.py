@@ -1,6 +1,6 @@
 """Stage 2: learn identities, from the pretext's backbone. The settings decide between Triarchy, the baseline and others.
 
-    python train.py --config configs/triarchy.yaml --data.root DIR --pretrained_weight results/train/weights/triarchy-pretext.pt
+python train.py --config configs/triarchy.yaml --data.root DIR --pretrained_weight results/train/weights/triarchy-pretext.pt
 """
 
 from pathlib import Path
@@ -34,7 +34,8 @@ def train(config: Config) -> Path:
     pairs = pairs.where(pairs.answered)
     known = reader.faces("validate").of_files(pairs.file_names)
     start = config.train.pretrained_weight
-    print(f"train: {len(faces.identities):,} people, {len(faces):,} photographs, starting from {start or 'scratch'}; {len(pairs):,} pairs validate")
+    people = f"{len(faces.identities):,} people, {len(faces):,} photographs"
+    print(f"train: {people}, starting from {start or 'scratch'}; {len(pairs):,} pairs validate")
     photographs = Photographs(faces, config.model.image_size, "read training photographs")
     held_out = Photographs(known, config.model.image_size, "read validation photographs")
     recipe = RECIPES.build(config.train.recipe, config=config, faces=faces, photographs=photographs)

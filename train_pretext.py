@@ -1,6 +1,6 @@
 """Stage 1: learn camera angle and expression (whatever attributes the photographs are labelled with) from scratch.
 
-    python train_pretext.py --config configs/triarchy.yaml --data.root DIR
+python train_pretext.py --config configs/triarchy.yaml --data.root DIR
 """
 
 from pathlib import Path

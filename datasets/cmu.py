@@ -30,9 +30,7 @@ class CMU(SplitReader):
     judge an attribute stage on such a copy with care. Raises InputError for a name of any other form.
     """
 
-    def __init__(
-        self, root: str, validate_share: float = 0.2, test_share: float = 0.2, pairs: int = 1000, split_seed: int = 0
-    ):
+    def __init__(self, root: str, validate_share: float = 0.2, test_share: float = 0.2, pairs: int = 1000, split_seed: int = 0):
         folder = existing_folder(root, "the folder of CMU Face Images, with faces/ in it or the people's folders")
         folder = folder / "faces" if (folder / "faces").is_dir() else folder
         users = visible(folder, folders=True)

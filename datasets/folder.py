@@ -31,9 +31,7 @@ class Folder(SplitReader):
 
     suffixes = SUFFIXES
 
-    def __init__(
-        self, root: str, validate_share: float = 0.2, test_share: float = 0.2, pairs: int = 1000, split_seed: int = 0
-    ):
+    def __init__(self, root: str, validate_share: float = 0.2, test_share: float = 0.2, pairs: int = 1000, split_seed: int = 0):
         folder = existing_folder(root, "a folder with one folder of photographs per person")
         people = visible(folder, folders=True)
         names = [f"{person}/{name}" for person in people for name in visible(folder / person, self.suffixes)]

@@ -18,6 +18,7 @@ from errors import InputError, listing
 from progress import progress
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")  # no format whose reader starts another program (EPS)
+LARGEST_BOX = 10  # in sides of the photograph: a mistyped box must not fill the memory
 
 
 def read_photograph(content: bytes) -> np.ndarray:
@@ -53,6 +54,8 @@ def square(photograph: np.ndarray, side: int, box: Sequence[float] | None = None
     inner_top, inner_bottom = np.clip(top, 0, height - 1), np.clip(bottom, 1, height)
     if right <= left or bottom <= top:
         raise ValueError(f"the face box {left}, {top}, {right}, {bottom} is empty")
+    if max(right - left, bottom - top) > LARGEST_BOX * max(height, width):
+        raise ValueError(f"the face box {left}, {top}, {right}, {bottom} is far larger than the photograph, {width} x {height}")
     cut = photograph[inner_top:inner_bottom, inner_left:inner_right]
     outside = [max(0, inner_top - top), max(0, bottom - inner_bottom), max(0, inner_left - left), max(0, right - inner_right)]
     if any(outside):
@@ -102,7 +105,7 @@ def _in_order(pool: ThreadPoolExecutor, function: Callable[[int], Any], count: i
 
 
 class Photographs:
-    """The photographs of a manifest decoded once, as uint8 [N, side, side, 3] in a temporary memory-mapped file that goes with the object.
+    """The photographs of a manifest decoded once: uint8 [N, side, side, 3] in a memory-mapped file that goes with the object.
 
     `digest` is the SHA-256 over all names and files, in order: it changes if any byte of the data does.
     """

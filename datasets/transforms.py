@@ -60,7 +60,9 @@ class Augmentation:
             matrix[0] = -matrix[0]
             matrix[0, 2] += self.output_side - 1
         size = (self.output_side, self.output_side)
-        return cv2.warpAffine(np.ascontiguousarray(image), matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), mirrored
+        return cv2.warpAffine(
+            np.ascontiguousarray(image), matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        ), mirrored
 
     def _colour(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         config = self.config

@@ -28,7 +28,7 @@ class Embedder(nn.Module):
 
 def build_backbone(config: ModelConfig, image_size: int | None = None) -> nn.Module:
     """The configured backbone with random weights, for images of `image_size` (default: the model's own)."""
-    return BACKBONES.build(config.backbone, image_size=image_size or config.image_size)
+    return BACKBONES.build(config.backbone, config.backbone_options, image_size=image_size or config.image_size)
 
 
 def build_embedder(config: ModelConfig) -> Embedder:

@@ -22,7 +22,12 @@ def save_weights(path: Path, kind: str, state: Mapping[str, Tensor], about: Mapp
 
     kind: "pretext" or "embedder". about: plain values (config, threshold, score ...).
     """
-    content = {"format": FORMAT, "kind": kind, "about": dict(about), "state": {name: _plain(tensor) for name, tensor in state.items()}}
+    content = {
+        "format": FORMAT,
+        "kind": kind,
+        "about": dict(about),
+        "state": {name: _plain(tensor) for name, tensor in state.items()},
+    }
     return save_tensors(path, content)
 
 
@@ -39,7 +44,11 @@ def load_weights(path: str | Path, kinds: tuple[str, ...] = ("embedder",)) -> di
     if content["kind"] not in kinds:
         raise InputError(f"{str(path)!r} holds a {content['kind']!r} model; expected {listing(kinds)}")
     state, about = content["state"], content["about"]
-    if not isinstance(about, dict) or not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if (
+        not isinstance(about, dict)
+        or not isinstance(state, dict)
+        or not all(isinstance(value, Tensor) for value in state.values())
+    ):
         raise InputError(f"{str(path)!r} is corrupt: its state is not a table of tensors")
     return content
 
@@ -78,7 +87,17 @@ def load_tensors(path: str | Path, what: str) -> Any:
         return torch.load(Path(path), map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read ({error.strerror or error}); it should be {what}") from error
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
         raise InputError(f"{str(path)!r} is corrupt or not {what}") from error
 
 

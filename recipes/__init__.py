@@ -2,7 +2,6 @@
 
 from recipes.metric import Metric
 from recipes.pretext import Pretext
-from recipes.recipe import Outcome, Recipe
 from registry import Registry
 
 RECIPES = Registry(

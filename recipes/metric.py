@@ -1,7 +1,6 @@
 """Metric: an embedder trained on a weighted objective over P x K batches. Triarchy is this with softmax, triplet, center."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from torch import nn
 

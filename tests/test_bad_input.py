@@ -43,7 +43,9 @@ def test_scripts_print_one_sentence_and_exit_with_2(tmp_path):
         "evaluate.py": ["--model_weight=/nowhere/w.pt"],
         "run.py": ["--config=absent.yaml"],
     }.items():
-        done = subprocess.run([sys.executable, script, *options, f"--results={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, script, *options, f"--results={tmp_path}"], cwd=ROOT, capture_output=True, text=True
+        )
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr and done.stderr.strip().startswith(f"{script}: ")
         assert len(done.stderr.strip().splitlines()) == 1

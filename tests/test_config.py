@@ -88,7 +88,9 @@ def test_command_line_reaches_every_setting():
     names = [setting.name for setting in settings_of(Config)]
     assert len(names) == len(set(names)) and all(setting.text for setting in settings_of(Config))
     argv = ["--epochs", "5", "--lr=1e-2", "--seed", "7", "--resume", "--train.augment.flip=0", "--train.terms.center.weight=0.5"]
-    arguments = read_arguments("x", {"epochs": "train.epochs", "lr": "train.lr"}, [*argv, "--train.terms.softmax=null", "--name", "12"])
+    arguments = read_arguments(
+        "x", {"epochs": "train.epochs", "lr": "train.lr"}, [*argv, "--train.terms.softmax=null", "--name", "12"]
+    )
     config = read_config([], arguments.overrides)
     assert (config.train.epochs, config.train.lr, config.seed, config.resume, config.name) == (5, 0.01, 7, True, "12")
     assert config.train.augment.flip == 0 and config.train.terms == {"center": {"weight": 0.5}, "softmax": None}
@@ -102,6 +104,16 @@ def test_unknown_options_end_with_code_2_and_a_hint(argv, capsys):
     assert "did you mean" in capsys.readouterr().err or argv in (["stray"], ["--train.terms"], ["--model.backbone"])
 
 
-@pytest.mark.parametrize("text, value", [("1e-3", 0.001), ("[30, 80]", [30, 80]), ("null", None), ("true", True), ("{name: adam}", {"name": "adam"}), ("a: b: c", "a: b: c")])
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("1e-3", 0.001),
+        ("[30, 80]", [30, 80]),
+        ("null", None),
+        ("true", True),
+        ("{name: adam}", {"name": "adam"}),
+        ("a: b: c", "a: b: c"),
+    ],
+)
 def test_values_on_the_command_line(text, value):
     assert parse_value(text) == value

@@ -67,7 +67,10 @@ def test_truncated_files_are_refused(tmp_path, name, cut):
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"P5\n3 3\n255\n", b"%!PS-Adobe EPSF", b"II*\0"]))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"P5\n3 3\n255\n", b"%!PS-Adobe EPSF", b"II*\0"]),
+)
 def test_arbitrary_bytes_give_an_image_or_a_reason(content, magic):
     try:
         image = read_photograph(magic + content)
@@ -92,6 +95,8 @@ def test_box_is_cut_even_beyond_the_edges():
     assert (square(photograph, 8, (100, 100, 108, 108)) == photograph[-1, -1]).all()
     with pytest.raises(ValueError, match="empty"):
         square(photograph, 8, (5, 5, 5, 9))
+    with pytest.raises(ValueError, match="far larger than the photograph, 40 x 30"):
+        square(photograph, 8, (0, 0, 1e9, 1e9))
 
 
 @settings(max_examples=50, deadline=None)

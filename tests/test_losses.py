@@ -43,7 +43,9 @@ def naive_triplet(embeddings: torch.Tensor, labels: torch.Tensor, margin: float 
 
 @pytest.mark.parametrize("margin", [None, 0.3, 2.0])
 def test_triplet_equals_naive_loop(embeddings, margin):
-    assert Triplet(margin)(embeddings, LABELS).item() == pytest.approx(naive_triplet(embeddings.detach(), LABELS, margin), rel=1e-5)
+    assert Triplet(margin)(embeddings, LABELS).item() == pytest.approx(
+        naive_triplet(embeddings.detach(), LABELS, margin), rel=1e-5
+    )
 
 
 def test_triplet_skips_anchors_without_a_positive(embeddings):

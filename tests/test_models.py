@@ -35,7 +35,10 @@ def test_every_backbone_trains_one_step(name):
     optimizer = torch.optim.SGD(embedder.parameters(), lr=0.1)
     before = {key: value.clone() for key, value in embedder.state_dict().items()}
     embeddings = embedder(torch.randn(4, 3, 32, 32))
-    assert embeddings.shape == (4, 8) and embedder.backbone(torch.randn(2, 3, 32, 32)).shape == (2, embedder.backbone.out_channels)
+    assert embeddings.shape == (4, 8) and embedder.backbone(torch.randn(2, 3, 32, 32)).shape == (
+        2,
+        embedder.backbone.out_channels,
+    )
     embeddings.square().mean().backward()
     optimizer.step()
     after = embedder.state_dict()
@@ -112,7 +115,15 @@ def test_nothing_in_a_weight_file_is_executed(tmp_path):
     assert not (tmp_path / "trapped").exists()
 
 
-@pytest.mark.parametrize("content", [{}, [1], {"format": 2, "kind": "embedder", "about": {}, "state": {}}, {"format": 1, "kind": "embedder", "about": 3, "state": {"a": "b"}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [1],
+        {"format": 2, "kind": "embedder", "about": {}, "state": {}},
+        {"format": 1, "kind": "embedder", "about": 3, "state": {"a": "b"}},
+    ],
+)
 def test_foreign_files_are_refused(tmp_path, content):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(InputError, match="w.pt"):

@@ -17,7 +17,9 @@ def test_one_cycle_rises_and_falls():
 def test_one_cycle_is_the_librarys():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
-    reference = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=41, pct_start=0.25, div_factor=25, final_div_factor=40)
+    reference = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.0, total_steps=41, pct_start=0.25, div_factor=25, final_div_factor=40
+    )
     ours = build_schedule({"name": "one_cycle", "warmup": 0.2, "start": 0.04, "end": 0.001}, epochs=4)
     # The library counts steps from 0 to total - 1 and ends its rise at pct_start * total - 1.
     rise = 0.25 * 41 - 1
@@ -52,14 +54,25 @@ def test_adamw_spares_vectors_from_decay():
 
 @pytest.mark.parametrize(
     "spec, message",
-    [({"name": "adan"}, "known: adam, adamw, sgd"), ({}, "should have a name"), ({"name": "adam", "momentum": 0.9}, "it takes: weight_decay, beta1, beta2")],
+    [
+        ({"name": "adan"}, "known: adam, adamw, sgd"),
+        ({}, "should have a name"),
+        ({"name": "adam", "momentum": 0.9}, "it takes: weight_decay, beta1, beta2"),
+    ],
 )
 def test_wrong_optimizers_are_named(spec, message):
     with pytest.raises(InputError, match=message):
         build_optimizer(spec, [torch.nn.Parameter(torch.ones(1))], lr=0.1)
 
 
-@pytest.mark.parametrize("spec, message", [({"name": "steps"}, "known: constant"), ({"name": "one_cycle", "warmup": 0}, "between 0 and 1"), ({"name": "multistep"}, "milestones")])
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ({"name": "steps"}, "known: constant"),
+        ({"name": "one_cycle", "warmup": 0}, "between 0 and 1"),
+        ({"name": "multistep"}, "milestones"),
+    ],
+)
 def test_wrong_schedules_are_named(spec, message):
     with pytest.raises(InputError, match=message):
         build_schedule(spec, epochs=3)

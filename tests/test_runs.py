@@ -49,7 +49,9 @@ def contents(results: Path) -> dict[str, object]:
         name = path.relative_to(results).as_posix()
         if path.suffix == ".jsonl":
             rows = [json.loads(line) for line in path.read_text().splitlines()]
-            files[name] = [{key: value for key, value in row.items() if key not in ("seconds", "images_per_second")} for row in rows]
+            files[name] = [
+                {key: value for key, value in row.items() if key not in ("seconds", "images_per_second")} for row in rows
+            ]
         elif name.endswith("_metrics.json"):
             files[name] = {key: value for key, value in json.loads(path.read_text()).items() if key != "seconds"}
         else:
@@ -85,8 +87,17 @@ def test_a_run_leaves_weights_logs_receipts_and_a_submission(finished, people):
 def test_figures_say_what_they_are(finished):
     figures = json.loads((finished / "test/tiny_metrics.json").read_text())
     assert {
-        "accuracy", "auc", "eer", "tar_at_far_1e-2", "tar_at_far_1e-3", "threshold", "threshold_rule", "pairs", "images",
-        "parameters", "seconds",
+        "accuracy",
+        "auc",
+        "eer",
+        "tar_at_far_1e-2",
+        "tar_at_far_1e-3",
+        "threshold",
+        "threshold_rule",
+        "pairs",
+        "images",
+        "parameters",
+        "seconds",
     } <= set(figures)
     scores = pd.read_csv(finished / "test/tiny_scores.csv")["score"]
     predictions = pd.read_csv(finished / "test/tiny_preds.csv")["label"]

@@ -12,7 +12,7 @@ from errors import InputError
 from verification.submission import write_scores, write_submission
 
 ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
-NAMES = st.text(ANY, min_size=1, max_size=8) | st.text(',"\'\r\n \té가\\', min_size=1, max_size=6)
+NAMES = st.text(ANY, min_size=1, max_size=8) | st.text(",\"'\r\n \té가\\", min_size=1, max_size=6)
 
 
 def pairs_of(rows):

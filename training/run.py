@@ -110,7 +110,7 @@ class Run:
         if config.overwrite and not config.resume:
             self.snapshot.unlink(missing_ok=True)
             return
-        choices = f"choose another --name or --results, or replace it with --overwrite"
+        choices = "choose another --name or --results, or replace it with --overwrite"
         if self.snapshot.exists():
             if not config.resume:
                 raise InputError(f"an unfinished run is in {str(self.snapshot)!r}; go on with --resume, or {choices}")

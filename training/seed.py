@@ -41,7 +41,7 @@ def restore_generators(state: dict[str, torch.Tensor]) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto" takes the GPU if there is one."""
+    """ "auto" takes the GPU if there is one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():

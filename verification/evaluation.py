@@ -40,8 +40,8 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     values = {key: value for key, value in stored.items() if key != "train"}
     for path in configs:
         values = merge(values, read_yaml(path))
-    fixed = {key: stored[key] for key in ("model", "similarity") if key in stored}
-    return make_config(merge(merge(values, overrides), {"name": Path(weight).stem, **fixed, **_given_name(overrides)}), "settings")
+    own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
+    return make_config(merge({**values, **own}, overrides), "settings")
 
 
 class Evaluation:
@@ -125,17 +125,14 @@ def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
 
 def print_figures(figures: Mapping[str, Any]) -> None:
     """The figures a person looks for first, one a line."""
-    shares = {"accuracy": "accuracy", "auc": "area under ROC", "eer": "equal error rate"}
-    shares |= {"tar_at_far_1e-2": "TAR at FAR 1e-2", "tar_at_far_1e-3": "TAR at FAR 1e-3"}
-    for key, title in shares.items():
+    titles = {"accuracy": "accuracy", "auc": "area under ROC", "eer": "equal error rate"}
+    titles |= {"tar_at_far_1e-2": "TAR at FAR 1e-2", "tar_at_far_1e-3": "TAR at FAR 1e-3"}
+    for key, title in titles.items():
         if figures[key] is not None:
             print(f"  {title:<18}{figures[key]:8.2%}")
     folded = figures["k_fold"]
     if folded:
-        print(f"  {len(folded['fold_accuracies'])}-fold accuracy  {folded['accuracy']:8.2%} +- {folded['standard_error']:.2%} (standard error)")
+        title = f"{len(folded['fold_accuracies'])}-fold accuracy"
+        print(f"  {title:<18}{folded['accuracy']:8.2%} +- {folded['standard_error']:.2%} (standard error)")
     print(f"  threshold         {figures['threshold']:8.4f} ({figures['threshold_rule']})")
     print(f"  {figures['parameters']:,} parameters, {figures['images']:,} photographs, {figures['seconds']:.1f} s")
-
-
-def _given_name(overrides: Mapping[str, Any]) -> dict[str, str]:
-    return {"name": overrides["name"]} if "name" in overrides else {}
