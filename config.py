@@ -206,16 +206,28 @@ def experiment(config: Config) -> dict[str, Any]:
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Lay `over` on `base`, section by section.
 
-    A specification that names another entry (`name`, or `reader` in the data section) replaces the one below it: the
-    options of one optimiser or reader mean nothing to another.
+    Where `over` chooses another entry of a registry, the options of the one below go with it: those of one optimiser,
+    reader or backbone mean nothing to another.
     """
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        renamed = both and any(tag in below and value.get(tag, below[tag]) != below[tag] for tag in ("name", "reader"))
-        merged[key] = merge(below, value) if both and not renamed else value
+        merged[key] = merge(_without_options(below, value), value) if both else value
     return merged
+
+
+def _without_options(below: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The section `below` without what belongs to a choice that `over` replaces."""
+
+    def chosen_anew(tag: str) -> bool:
+        return tag in below and over.get(tag, below[tag]) != below[tag]
+
+    if chosen_anew("name") or chosen_anew("reader"):
+        return {}
+    if chosen_anew("backbone"):
+        return {key: value for key, value in below.items() if key != "backbone_options"}
+    return below
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -243,7 +255,7 @@ def make_config(values: Mapping[str, Any], source: str = "the settings") -> Conf
 
 def read_config(paths: Iterable[str | Path], overrides: Mapping[str, Any] | None = None) -> Config:
     """Lay the YAML files at `paths`, then `overrides` (nested), over the defaults. Raises InputError."""
-    values: dict[str, Any] = {}
+    values = dataclasses.asdict(Config())
     for path in paths:
         layer = read_yaml(path)
         make_config(merge(values, layer), source=f"config {str(path)!r}")

@@ -69,6 +69,12 @@ def test_another_reader_drops_the_options_of_the_one_below():
     }
 
 
+def test_another_backbone_drops_only_the_options_of_the_one_below():
+    below = {"model": {"backbone": "efficientnet_b0", "backbone_options": {"momentum": 0.1}, "image_size": 96}}
+    assert merge(below, {"model": {"backbone": "small"}}) == {"model": {"backbone": "small", "image_size": 96}}
+    assert merge(below, {"model": {"image_size": 64}})["model"]["backbone_options"] == {"momentum": 0.1}
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a\n- b\n", b"a: [1", b"", b"seed: 2026-01-01"])
 def test_broken_yaml_is_one_sentence(tmp_path, content):
     path = tmp_path / "broken.yaml"

@@ -143,11 +143,11 @@ def test_a_run_that_dies_after_any_epoch_resumes_to_the_same_bytes(finished, peo
 def test_sigkill_and_resume_ends_byte_identical(people, tmp_path):
     """The real thing: the process is killed, three times, wherever it happens to be."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    settings = {"train__epochs": 60, "train__validate_every": 7}
+    settings = {"train__epochs": 25, "train__validate_every": 7}
     carry_out(people, whole, **settings)
     command = [sys.executable, "run.py", *tiny_settings(people, broken, **settings), "--resume"]
     killed = 0
-    for least in (1, 15, 35):
+    for least in (1, 7, 14):
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         log = broken / "train/logs/tiny.jsonl"
         while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) < least):

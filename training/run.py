@@ -160,9 +160,6 @@ def _read_receipt(path: Path) -> dict[str, Any]:
 def _difference(earlier: Any, now: Any, name: str = "") -> str | None:
     """The first setting in which two runs differ, as `name: earlier, now value`; None if they are equal."""
     if isinstance(earlier, dict) and isinstance(now, dict):
-        for key in now:
-            found = _difference(earlier.get(key), now[key], f"{name}.{key}".removeprefix(".config.").removeprefix("."))
-            if found:
-                return found
-        return None
-    return None if earlier == now else f"{name} was {earlier}, is {now}"
+        found = (_difference(earlier.get(key), now[key], f"{name}.{key}") for key in now)
+        return next(filter(None, found), None)
+    return None if earlier == now else f"{name.removeprefix('.config').removeprefix('.')} was {earlier}, is {now}"
