@@ -4,15 +4,13 @@ import argparse
 import dataclasses
 import difflib
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
 from config import Config, Spec, merge
-from errors import InputError
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 DEFAULT_CONFIG = CONFIGS / "orl.yaml"
@@ -34,13 +32,23 @@ class Arguments(NamedTuple):
     overrides: dict[str, Any]
 
 
+class OneSentenceParser(argparse.ArgumentParser):
+    """argparse whose errors are one sentence: with this many options its usage would bury them."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def read_arguments(description: str, short: Mapping[str, str], argv: Sequence[str] | None = None) -> Arguments:
     """Parse the command line; `short` gives a flag without section for some settings: {"epochs": "train.epochs"}.
 
     A wrong option ends the program with code 2, as argparse does, and names its nearest neighbours.
     """
-    parser = argparse.ArgumentParser(
+    flags_shown = "".join(f" [--{flag} {flag.rpartition('_')[2].upper()}]" for flag in short)
+    parser = OneSentenceParser(
+        usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--resume] [--section.field=value ...]",
         description=description,
+        epilog="Without --config the settings of configs/orl.yaml lie on these defaults (evaluate.py: those of the weight file).",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -63,18 +71,6 @@ def read_arguments(description: str, short: Mapping[str, str], argv: Sequence[st
     for setting, value in [*values.items(), *_table_entries(parser, rest, tables)]:
         overrides = merge(overrides, nested(setting, value))
     return Arguments(configs, overrides)
-
-
-def run_script(story: Callable[[], Any]) -> None:
-    """Run a script's main function; a fault of the input is one sentence on stderr and exit code 2."""
-    try:
-        story()
-    except InputError as error:
-        print(f"\n{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nstopped; the same command with --resume goes on from the last finished epoch", file=sys.stderr)
-        sys.exit(130)
 
 
 def settings_of(section: type, prefix: str = "") -> Iterator[Setting]:

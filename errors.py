@@ -1,6 +1,9 @@
-"""The one exception that means: what the user gave cannot be used."""
+"""The one exception that means that what the user gave cannot be used, and how a script ends with it."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 
 class InputError(Exception):
@@ -19,3 +22,20 @@ def listing(names: Iterable[object], most: int = 5) -> str:
     names = [str(name) for name in names]
     shown = ", ".join(name if name and name.isprintable() else ascii(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def run_script(story: Callable[[], Any]) -> None:
+    """Run a script's main function; a fault of the input or of the disk is one sentence on stderr and exit code 2."""
+    path = Path(sys.argv[0])
+    name = path.parent.name if path.stem == "__main__" else path.name
+    try:
+        story()
+    except InputError as error:
+        print(f"\n{name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # a full disk, a folder without write permission
+        print(f"\n{name}: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{name}: stopped; the same command with --resume goes on after the last finished epoch", file=sys.stderr)
+        sys.exit(130)

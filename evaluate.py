@@ -9,8 +9,9 @@ or --data.* options.
 
 from pathlib import Path
 
-from cli import read_arguments, run_script
+from cli import read_arguments
 from config import Config
+from errors import run_script
 from training.seed import seed_everything
 from verification.evaluation import Evaluation, evaluation_config
 

@@ -5,11 +5,12 @@ python train_pretext.py --config configs/triarchy.yaml --data.root DIR
 
 from pathlib import Path
 
-from cli import DEFAULT_CONFIG, read_arguments, run_script
+from cli import DEFAULT_CONFIG, read_arguments
 from config import Config, read_config
 from datasets.images import Photographs
 from datasets.manifest import digest
 from datasets.reading import open_reader
+from errors import run_script
 from recipes import RECIPES
 from training.engine import fit
 from training.run import Run

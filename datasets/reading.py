@@ -13,6 +13,6 @@ def open_reader(config: DataConfig) -> Reader:
     options: dict[str, Any] = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
     for environment in ("reader", "workers"):
         del options[environment]
-    if not config.root and config.reader != "orl":
+    if config.reader in READERS and not config.root and config.reader != "orl":
         raise InputError(f"reader {config.reader!r} needs the data set's folder: pass --data.root DIR")
     return READERS.build(config.reader, options)

@@ -8,16 +8,17 @@ import pytest
 import torch
 from PIL import Image
 
-import cli
 import evaluate
 import run as solution
 import train
 from cli import read_arguments
 from config import read_config
-from errors import InputError
+from datasets.manifest import Pairs
+from errors import InputError, run_script
 from losses.triplet import Triplet
 from tests.tiny import draw_people, tiny_settings
 from training.engine import total
+from verification.validation import Validation
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,7 +57,7 @@ def test_run_script_turns_input_errors_into_exit_code_2(capsys):
         raise InputError("the sentence")
 
     with pytest.raises(SystemExit) as stop:
-        cli.run_script(story)
+        run_script(story)
     assert stop.value.code == 2 and capsys.readouterr().err.strip().endswith(": the sentence")
 
 
@@ -102,6 +103,18 @@ def test_loss_that_is_not_finite_names_its_term(people, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not finite in epoch 1, step 1: term triplet"):
         train.train(settings(people, tmp_path))
     assert not leftovers(tmp_path)
+
+
+def test_nothing_to_train_is_said(people, tmp_path):
+    arguments = read_arguments("test", {}, [*tiny_settings(people, tmp_path), "--train.epochs=0"])
+    with pytest.raises(InputError, match="tiny: epochs is 0"):
+        train.train(read_config([], arguments.overrides))
+
+
+def test_validation_pairs_of_one_kind_are_refused_before_training(tmp_path):
+    pairs = Pairs.of(["a"], ["b"], [True], tmp_path)
+    with pytest.raises(InputError, match="1 validation pairs all have the same answer"):
+        Validation(pairs, [], read_config([]))
 
 
 def test_pretrained_weight_of_another_architecture(people, tmp_path):

@@ -20,11 +20,13 @@ Validate = Callable[[nn.Module], dict[str, Any]]  # a deployable model -> figure
 def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
     """Train `recipe` as `run.stage` says and return the path of the best weights, by validation score.
 
-    Without `validate` the last epoch's weights are kept. Raises InputError for a loss that is not finite.
+    Without `validate` the last epoch's weights are kept. Raises InputError for a loss that is not finite and for 0 epochs.
     """
     stage = run.stage
+    if not stage.epochs:
+        raise InputError(f"{run.name}: epochs is 0, so there is nothing to train; it should be at least 1")
     if run.finished:
-        return run.finish()
+        return run.weights
     recipe.to(run.device, memory_format=torch.channels_last)
     optimizer = build_optimizer(stage.optimizer, [weight for weight in recipe.parameters() if weight.requires_grad], stage.lr)
     schedule = build_schedule(stage.schedule, stage.epochs)

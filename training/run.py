@@ -1,14 +1,18 @@
 """What a training run leaves on disk: weights, log, receipt and, while it is unfinished, a snapshot to go on from.
 
-    <results>/train/weights/<run>.pt         the best weights so far
-    <results>/train/weights/<run>.json       receipt, written last: its presence means that the run is finished
-    <results>/train/weights/<run>.snapshot   all state at the end of the last epoch; removed when the run is finished
-    <results>/train/logs/<run>.jsonl         one JSON object per epoch
+    <results>/train/logs/<run>.jsonl              one JSON object per epoch
+    <results>/train/weights/<run>.unfinished.pt   the best weights so far
+    <results>/train/weights/<run>.snapshot        all state at the end of the last epoch
+    <results>/train/weights/<run>.pt              the best weights of the finished run
+    <results>/train/weights/<run>.json            receipt of the finished run
 
-Each is written to a temporary name and renamed, so a run killed at any moment leaves a state to resume from.
+The second and third go when the fourth and fifth come. Each is written to a temporary name and
+renamed, so a run killed at any moment leaves a state to resume from.
 """
 
+import glob
 import json
+import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, field
@@ -52,16 +56,20 @@ class Run:
         self.seed = config.seed
         folder = Path(config.results) / "train"
         self.weights = folder / "weights" / f"{self.name}.pt"
+        self.draft = folder / "weights" / f"{self.name}.unfinished.pt"
         self.receipt = folder / "weights" / f"{self.name}.json"
         self.snapshot = folder / "weights" / f"{self.name}.snapshot"
         self.log = folder / "logs" / f"{self.name}.jsonl"
         self.identity = {"config": _stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
         self._check(config)
+        for folder in (self.weights.parent, self.log.parent):
+            for leftover in folder.glob(f".{glob.escape(self.name)}.*.partial*"):  # of a process that was killed
+                leftover.unlink()
 
     @property
     def finished(self) -> bool:
         """Whether this very run was carried to its end before and `resume` asks for no more."""
-        return self.resume and self.receipt.exists() and not self.snapshot.exists()
+        return self.resume and self.receipt.exists() and self.weights.exists() and not self.snapshot.exists()
 
     def restore(self, recipe: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
         """Put everything back to the end of the last epoch if `resume` is set and a snapshot exists."""
@@ -75,7 +83,7 @@ class Run:
 
     def save_best(self, kind: str, model: nn.Module, about: dict[str, Any]) -> None:
         """Write the weight file of the model that is best so far."""
-        save_weights(self.weights, kind, model.state_dict(), {"run": self.name, **self.identity, **about})
+        save_weights(self.draft, kind, model.state_dict(), {"run": self.name, **self.identity, **about})
 
     def save_epoch(self, recipe: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Write the log and the snapshot at the end of an epoch."""
@@ -90,7 +98,9 @@ class Run:
         save_tensors(self.snapshot, content)
 
     def finish(self) -> Path:
-        """Write the receipt, drop the snapshot and return the path of the weights."""
+        """Give the best weights their name, write the receipt, drop the snapshot and return the path of the weights."""
+        if self.draft.exists():  # else the run was stopped between here and the snapshot's end, and resumed
+            os.replace(self.draft, self.weights)
         receipt = {
             "run": self.name,
             **self.identity,
@@ -109,6 +119,7 @@ class Run:
     def _check(self, config: Config) -> None:
         if config.overwrite and not config.resume:
             self.snapshot.unlink(missing_ok=True)
+            self.draft.unlink(missing_ok=True)
             return
         choices = "choose another --name or --results, or replace it with --overwrite"
         if self.snapshot.exists():

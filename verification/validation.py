@@ -7,6 +7,7 @@ from torch import nn
 from config import Config
 from datasets.images import Photographs
 from datasets.manifest import Pairs
+from errors import InputError
 from verification.decisions import calibrate
 from verification.embed import embed_images
 from verification.metrics import verification_metrics
@@ -18,10 +19,13 @@ VIEWS = {"plain": False, "flip": True}  # a threshold for each way in which eval
 class Validation:
     """A `validate` for the training loop: score = area under the ROC curve, which needs no threshold.
 
-    pairs: validation pairs, all answered; photographs: the pixels of pairs.file_names, in that order.
+    pairs: validation pairs, all answered; photographs: the pixels of pairs.file_names, in that order. Raises InputError
+    if all pairs have the same answer, since no threshold can then be calibrated.
     """
 
     def __init__(self, pairs: Pairs, photographs: Photographs, config: Config):
+        if pairs.same.all() or not pairs.same.any():
+            raise InputError(f"the {len(pairs):,} validation pairs all have the same answer; both kinds of pair are needed")
         self.pairs = pairs
         self.photographs = photographs
         self.similarity = config.similarity

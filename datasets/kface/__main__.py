@@ -1,15 +1,14 @@
 """python -m datasets.kface --root ROOT --out DIR: rebuild the competition's data from K-FACE."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from datasets.kface.rebuild import rebuild
-from errors import InputError
+from errors import run_script
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0, or 2 with one sentence on stderr."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command. Raises InputError."""
     parser = argparse.ArgumentParser(prog="python -m datasets.kface", description=__doc__)
     parser.add_argument("--root", required=True, help="K-FACE's folder, with High/ in it, or High itself")
     parser.add_argument("--out", required=True, help="new or empty folder for train/, validate/ and test/")
@@ -19,15 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--validate_share", type=float, default=0.1, help="share of the people (default %(default)s)")
     parser.add_argument("--test_share", type=float, default=0.1, help="share of the people (default %(default)s)")
     parser.add_argument("--pairs", type=int, default=1000, help="pairs of validate and of test (default %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        out = rebuild(**vars(options))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    out = rebuild(**vars(parser.parse_args(arguments)))
     print(f"wrote the competition's data to {out}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)
