@@ -10,19 +10,19 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from config import Config, Spec, merge
+from config import Spec, load_yaml, merge, read_config
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 DEFAULT_CONFIG = CONFIGS / "orl.yaml"
 
 
 class Setting(NamedTuple):
-    """One field of the config: its dotted name, type, docstring and default."""
+    """One field of the config: its dotted name, type, docstring and value."""
 
     name: str
     type: Any
     text: str
-    default: Any
+    value: Any
 
 
 class Arguments(NamedTuple):
@@ -39,16 +39,19 @@ class OneSentenceParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def read_arguments(description: str, short: Mapping[str, str], argv: Sequence[str] | None = None) -> Arguments:
+def read_arguments(
+    description: str, short: Mapping[str, str], argv: Sequence[str] | None = None, without: tuple[str, ...] = ()
+) -> Arguments:
     """Parse the command line; `short` gives a flag without section for some settings: {"epochs": "train.epochs"}.
 
+    without: settings and sections that this script has no use for, such as "pretext"; they are no options of it.
     A wrong option ends the program with code 2, as argparse does, and names its nearest neighbours.
     """
     flags_shown = "".join(f" [--{flag} {flag.rpartition('_')[2].upper()}]" for flag in short)
     parser = OneSentenceParser(
         usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--resume] [--section.field=value ...]",
         description=description,
-        epilog="Without --config the settings of configs/orl.yaml lie on these defaults (evaluate.py: those of the weight file).",
+        epilog="The values in brackets are those of configs/orl.yaml, which counts if no --config is given.",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -58,12 +61,13 @@ def read_arguments(description: str, short: Mapping[str, str], argv: Sequence[st
     )
     flags = {setting: flag for flag, setting in short.items()}
     groups: dict[str, Any] = {}
-    for setting in settings_of(Config):
+    settings = [setting for setting in settings_of(read_config([DEFAULT_CONFIG])) if not setting.name.startswith(without)]
+    for setting in settings:
         section = setting.name.rpartition(".")[0] or "experiment"
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
         _add_option(groups[section], setting, flags.get(setting.name))
-    tables = [setting.name for setting in settings_of(Config) if setting.type in TABLES]
+    tables = [setting.name for setting in settings if setting.type in TABLES]
     known, rest = parser.parse_known_args(argv)
     values = vars(known)
     configs = values.pop("config")
@@ -73,14 +77,14 @@ def read_arguments(description: str, short: Mapping[str, str], argv: Sequence[st
     return Arguments(configs, overrides)
 
 
-def settings_of(section: type, prefix: str = "") -> Iterator[Setting]:
-    """Every single setting below a config class, with names such as train.augment.flip."""
+def settings_of(section: Any, prefix: str = "") -> Iterator[Setting]:
+    """Every single setting in a config or a section of it, with names such as train.augment.flip."""
     for field in dataclasses.fields(section):
-        if dataclasses.is_dataclass(field.type):
-            yield from settings_of(field.type, f"{prefix}{field.name}.")
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from settings_of(value, f"{prefix}{field.name}.")
         else:
-            default = section.__pydantic_fields__[field.name].get_default(call_default_factory=True)
-            yield Setting(prefix + field.name, field.type, _docstring(section, field.name), default)
+            yield Setting(prefix + field.name, field.type, _docstring(type(section), field.name), value)
 
 
 def _docstring(section: type, name: str) -> str:
@@ -106,7 +110,7 @@ def parse_value(text: str) -> Any:
     except ValueError:
         pass
     try:
-        return yaml.safe_load(text)
+        return load_yaml(text)
     except yaml.YAMLError:
         return text
 
@@ -116,7 +120,7 @@ TABLES = (Spec, dict[str, Spec | None])  # Spec is dict[str, Any]
 
 
 def _add_option(group: Any, setting: Setting, short: str | None) -> None:
-    shown = "" if setting.default in (None, "", {}) else f" (default: {json.dumps(setting.default)})"
+    shown = "" if setting.value in (None, "", {}) else f" (default: {json.dumps(setting.value)})"
     options: dict[str, Any] = {
         "dest": setting.name,
         "help": (setting.text + shown).replace("\n", " ").replace("%", "%%"),

@@ -7,6 +7,7 @@ result and stay out of `experiment`, which is what weight files carry.
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,7 @@ class ModelConfig:
     """Options of the backbone, such as {drop_connect: 0.1, momentum: 0.1} of efficientnet_b0."""
     embedding_size: PositiveInt = 512
     """Dimensions of the embedding."""
-    image_size: PositiveInt = 112
+    image_size: int = Field(default=112, ge=16)
     """Side, in pixels, of the square images that the network reads."""
     dropout: Share = _probability(0.2)
     """Dropout before the embedding layer."""
@@ -106,7 +107,7 @@ class StageConfig:
     """Passes of the loader; 0 skips the stage in run.py."""
     lr: float = Field(default=1e-3, gt=0.0)
     """Base learning rate."""
-    batch_size: PositiveInt = 128
+    batch_size: int = Field(default=128, ge=2)
     """Images per batch in the pretext stage; identities per batch in train.py."""
     optimizer: Spec = dataclasses.field(default_factory=lambda: {"name": "adam"})
     """Optimiser and its options: {name: adam, weight_decay: 0.0}."""
@@ -128,9 +129,9 @@ class PretextConfig(StageConfig):
 
 @settings
 class TrainConfig(StageConfig):
-    batch_size: PositiveInt = 8
+    batch_size: int = Field(default=8, ge=2)
     """Identities per batch."""
-    num_instances: PositiveInt = 16
+    num_instances: int = Field(default=16, ge=2)
     """Images per identity in a batch."""
     pretrained_weight: str = ""
     """Weight file whose backbone starts the training; empty starts from scratch."""
@@ -161,7 +162,7 @@ class EvaluateConfig:
 class Config:
     name: str = Field(default="triarchy", pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$")
     """Name of the experiment; output files carry it."""
-    seed: NonNegativeInt = 0
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """The one seed that fixes everything."""
     similarity: Literal["cosine", "euclidean"] = "cosine"
     """How two embeddings are compared; euclidean means the negative distance, so that higher is always more alike."""
@@ -230,13 +231,25 @@ def _without_options(below: Mapping[str, Any], over: Mapping[str, Any]) -> Mappi
     return below
 
 
+class SettingsLoader(yaml.SafeLoader):
+    """YAML as people write it: 1e-3 is a number, too (YAML 1.1 asks for 1.0e-3)."""
+
+
+SettingsLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789")
+
+
+def load_yaml(text: str) -> Any:
+    """The plain values in a YAML text. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=SettingsLoader)  # a subclass of the safe loader: no tag constructs an object
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; InputError if the file is absent or is not one mapping."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = load_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"config {str(path)!r} cannot be read ({error.strerror}); shipped ones are in configs/") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"config {str(path)!r} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"config {str(path)!r} should be a mapping of settings, such as 'seed: 1'")
@@ -251,6 +264,8 @@ def make_config(values: Mapping[str, Any], source: str = "the settings") -> Conf
         raise InputError(f"{source}: only plain YAML values can be settings ({error})") from error
     except ValidationError as error:
         raise InputError(f"{source}: {_explain(error, values)}") from error
+    except (ValueError, RecursionError) as error:  # of json, for a YAML file that contains itself
+        raise InputError(f"{source}: not settings but a structure without end ({error})") from error
 
 
 def read_config(paths: Iterable[str | Path], overrides: Mapping[str, Any] | None = None) -> Config:

@@ -12,7 +12,7 @@ from pathlib import Path
 from cli import read_arguments
 from config import Config
 from errors import run_script
-from training.seed import seed_everything
+from training.seed import choose_device, seed_everything
 from verification.evaluation import Evaluation, evaluation_config
 
 SHORT = {
@@ -21,12 +21,13 @@ SHORT = {
     "data_root": "evaluate.data_root",
     "batch_size": "evaluate.batch_size",
 }
+WITHOUT = ("pretext", "train", "model", "similarity", "resume", "overwrite")  # these are the weight file's own
 
 
 def evaluate(config: Config) -> Path:
     """Score the pairs, write submission, scores and report, print the figures and return the submission's path."""
     seed_everything(config.seed, config.threads)
-    evaluation = Evaluation(config)
+    evaluation = Evaluation(config, choose_device(config.device))
     embeddings = evaluation.embed()
     scores = evaluation.score(embeddings)
     submission = evaluation.submit(scores)
@@ -35,7 +36,7 @@ def evaluate(config: Config) -> Path:
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, SHORT)
+    arguments = read_arguments(__doc__, SHORT, without=WITHOUT)
     submission = evaluate(evaluation_config(arguments.configs, arguments.overrides))
     print(f"submission: {submission}")
 

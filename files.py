@@ -44,9 +44,13 @@ def existing_folder(path: str | Path, what: str) -> Path:
 
 def escapes(name: str) -> bool:
     """Whether a relative file name from a list leaves the folder it is relative to (`..`, an absolute path)."""
+    if name.startswith(("/", "\\")) or name[1:2] == ":":
+        return True
+    if ".." not in name:  # nearly always, and lists may have a million names
+        return False
     depth = 0
     for part in PurePosixPath(name.replace("\\", "/")).parts:
         depth += {"..": -1, ".": 0}.get(part, 1)
         if depth < 0:
             return True
-    return name.startswith(("/", "\\")) or PurePosixPath(name).is_absolute() or ":" in name.split("/")[0][1:2]
+    return False

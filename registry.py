@@ -1,8 +1,11 @@
 """Names from a config turned into objects, with an answer for every wrong name."""
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from errors import InputError, listing
 
@@ -32,9 +35,24 @@ class Registry(dict):
             raise InputError(
                 f"{self.kind} {name!r} has no option {listing(unknown)}; it takes: {listing(choices, most=99) or 'none'}"
             )
+        needed = [option for option, parameter in accepted.items() if parameter.default is parameter.empty]
+        missing = [option for option in needed if option not in options and option not in given]
+        if missing:
+            raise InputError(f"{self.kind} {name!r} needs the option {listing(missing)}")
+        for option, value in options.items():
+            _check_type(f"{self.kind} {name!r}: option {option}", accepted[option].annotation, value)
         try:
             return constructor(**options, **{key: value for key, value in given.items() if key in accepted})
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             if not options:  # then it is no fault of the user's
                 raise
             raise InputError(f"{self.kind} {name!r} cannot be built with {options}: {error}") from error
+
+
+def _check_type(what: str, annotation: Any, value: Any) -> None:
+    """Raise InputError if `value` is not what the constructor's annotation asks for."""
+    try:
+        TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        message = error.errors(include_url=False)[0]["msg"]
+        raise InputError(f"{what} is {value!r}, which is wrong: {message[0].lower()}{message[1:]}") from error

@@ -16,11 +16,18 @@ from errors import run_script
 from evaluate import evaluate
 from train import train
 from train_pretext import train_pretext
+from training.checks import check_settings
+from verification.evaluation import open_pairs
 
 
 def run(config: Config) -> Path:
-    """Carry out the three stages and return the submission's path."""
-    if config.pretext.epochs:
+    """Carry out the three stages and return the submission's path.
+
+    A given train.pretrained_weight takes the place of the pretext stage. Raises InputError.
+    """
+    check_settings(config)
+    open_pairs(config)  # a faulty list of test pairs is told now
+    if config.pretext.epochs and not config.train.pretrained_weight:
         config = replace(config, "train", pretrained_weight=str(train_pretext(config)))
     return evaluate(replace(config, "evaluate", model_weight=str(train(config))))
 
@@ -31,7 +38,7 @@ def replace(config: Config, section: str, **values: object) -> Config:
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, {})
+    arguments = read_arguments(__doc__, {}, without=("evaluate.model_weight",))
     submission = run(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
     print(f"submission: {submission}")
 

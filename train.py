@@ -9,10 +9,11 @@ from cli import DEFAULT_CONFIG, read_arguments
 from config import Config, read_config
 from datasets.images import Photographs
 from datasets.manifest import digest
-from datasets.reading import open_reader
+from datasets.reading import check_same_split, open_reader
 from errors import run_script
-from models.weights import file_digest
-from recipes import RECIPES
+from models.weights import WEIGHT_KINDS, file_digest, load_weights, trained_on
+from recipes import TRAIN_RECIPES
+from training.checks import check_settings
 from training.engine import fit
 from training.run import Run
 from training.seed import seed_everything
@@ -25,27 +26,31 @@ SHORT = {
     "num_instances": "train.num_instances",
     "pretrained_weight": "train.pretrained_weight",
 }
+WITHOUT = ("pretext", "evaluate")
 
 
 def train(config: Config) -> Path:
     """Train the embedder and return the path of the weights that validate best, threshold included."""
     seed_everything(config.seed, config.threads)
+    check_settings(config)
     reader = open_reader(config.data)
     faces, pairs = reader.faces("train"), reader.pairs("validate")
     pairs = pairs.where(pairs.answered)
     known = reader.faces("validate").of_files(pairs.file_names)
     start = config.train.pretrained_weight
+    if start:
+        check_same_split(trained_on(load_weights(start, WEIGHT_KINDS)), config.data, repr(start))
     people = f"{len(faces.identities):,} people, {len(faces):,} photographs"
     print(f"train: {people}, starting from {start or 'scratch'}; {len(pairs):,} pairs validate")
     photographs = Photographs(faces, config.model.image_size, "read training photographs")
     held_out = Photographs(known, config.model.image_size, "read validation photographs")
-    recipe = RECIPES.build(config.train.recipe, config=config, faces=faces, photographs=photographs)
+    recipe = TRAIN_RECIPES.build(config.train.recipe, config=config, faces=faces, photographs=photographs)
     run = Run(config, "train", digest(faces, photographs.digest, pairs, held_out.digest), file_digest(start) if start else None)
     return fit(recipe, run, Validation(pairs, held_out, config) if len(pairs) else None)
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, SHORT)
+    arguments = read_arguments(__doc__, SHORT, without=WITHOUT)
     weights = train(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
     print(f"embedder weights: {weights}")
 

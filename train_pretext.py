@@ -11,30 +11,33 @@ from datasets.images import Photographs
 from datasets.manifest import digest
 from datasets.reading import open_reader
 from errors import run_script
-from recipes import RECIPES
+from recipes import PRETEXT_RECIPES
+from training.checks import check_settings
 from training.engine import fit
 from training.run import Run
 from training.seed import seed_everything
 
 SHORT = {"epochs": "pretext.epochs", "lr": "pretext.lr", "batch_size": "pretext.batch_size"}
+WITHOUT = ("train", "evaluate")
 
 
 def train_pretext(config: Config) -> Path:
     """Train the pretext model and return the path of its weights."""
     seed_everything(config.seed, config.threads)
+    check_settings(config)
     reader = open_reader(config.data)
     faces, held_out = reader.faces("train"), reader.faces("validate")
     attributes = ", ".join(faces.attributes) or "rotation (the photographs have no attribute labels)"
     print(f"pretext: {len(faces):,} photographs, {len(held_out):,} held out; learning {attributes}")
     photographs = Photographs(faces, config.model.image_size, "read training photographs")
     held_out_photographs = Photographs(held_out, config.model.image_size, "read held-out photographs")
-    recipe = RECIPES.build(config.pretext.recipe, config=config, faces=faces, photographs=photographs)
+    recipe = PRETEXT_RECIPES.build(config.pretext.recipe, config=config, faces=faces, photographs=photographs)
     run = Run(config, "pretext", digest(faces, photographs.digest, held_out, held_out_photographs.digest))
     return fit(recipe, run, recipe.validation(held_out, held_out_photographs))
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, SHORT)
+    arguments = read_arguments(__doc__, SHORT, without=WITHOUT)
     weights = train_pretext(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
     print(f"pretext weights: {weights}")
 

@@ -13,19 +13,24 @@ from pathlib import Path
 
 import pandas as pd
 
+from datasets.competition import MIRRORS as COMPETITION_MIRRORS
 from datasets.manifest import BOX, Face, Manifest, check_files
 from datasets.split import SplitReader
 from datasets.tables import read_csv
 from errors import InputError, listing
 from files import existing_folder
 
+MIRRORED = {"left": "right", "right": "left", **COMPETITION_MIRRORS["angle"]}
+RESERVED = {"image", "label", "rotation", "epoch", "lr", "seconds", "validation", "type", "training", "float", "double", "half"}
+"""Names that batches, logs and modules already use."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class Folder(SplitReader):
     """Reader of one folder per person, with people dealt out to train, validate and test and pairs drawn from a seed.
 
-    What a mirror does to the attributes is unknown, so their values stay as they are. Raises InputError for an empty
+    In a mirrored image the attribute values left and right, and the competition's cameras, change places; what a mirror
+    does to other values is unknown, so they stay. Raises InputError for an empty
     folder, people with a single photograph or an attributes.csv that does not fit the photographs.
     """
 
@@ -44,7 +49,8 @@ class Folder(SplitReader):
         manifest = Manifest.of([Face(name, name.split("/")[0], {}) for name in names], folder)
         attributes = folder / "attributes.csv"
         if attributes.exists():
-            manifest = Manifest(pd.concat([manifest.table, _read_attributes(attributes, names)], axis=1), folder)
+            table = pd.concat([manifest.table, _read_attributes(attributes, names)], axis=1)
+            manifest = Manifest(table, folder, {name: MIRRORED for name in table.columns})
         super().__init__(manifest, validate_share, test_share, pairs, split_seed)
 
 
@@ -78,6 +84,12 @@ def _read_attributes(path: Path, names: list[str]) -> pd.DataFrame:
     if twice:
         raise InputError(f"{str(path)!r} lists {len(twice):,} photographs more than once: {listing(map(repr, twice))}")
     columns = [column for column in table.columns if column not in ("file_name", *BOX)]
+    wrong = [column for column in columns if not column.isidentifier() or column in RESERVED]
+    if wrong:
+        raise InputError(
+            f"{str(path)!r} has a column {listing(map(repr, wrong))}; an attribute's name should be letters, digits and _"
+            f" and none of {', '.join(sorted(RESERVED))}"
+        )
     rows = table.set_index("file_name").reindex(names, fill_value="")
     cells = {column: [cell or None for cell in rows[column]] for column in columns}
     read = pd.DataFrame(cells, dtype=object, index=range(len(names)))

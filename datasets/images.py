@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from errors import InputError, listing
 from progress import progress
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")  # no format whose reader starts another program (EPS)
-LARGEST_BOX = 10  # in sides of the photograph: a mistyped box must not fill the memory
+LARGEST_MARGIN = 10  # in sides of the photograph: a mistyped box must not fill the memory
 
 
 def read_photograph(content: bytes) -> np.ndarray:
@@ -48,20 +49,29 @@ def square(photograph: np.ndarray, side: int, box: Sequence[float] | None = None
     if box is None or not np.isfinite(box).all():
         margin = (max(height, width) - min(height, width)) / 2
         box = (0, -margin, width, height + margin) if width > height else (-margin, 0, width + margin, height)
-    left, top, right, bottom = (int(round(edge)) for edge in box)
+    left, top, right, bottom = (int(round(edge)) for edge in _squared(*box))
     # A box outside the photograph still touches its nearest row and column.
     inner_left, inner_right = np.clip(left, 0, width - 1), np.clip(right, 1, width)
     inner_top, inner_bottom = np.clip(top, 0, height - 1), np.clip(bottom, 1, height)
     if right <= left or bottom <= top:
         raise ValueError(f"the face box {left}, {top}, {right}, {bottom} is empty")
-    if max(right - left, bottom - top) > LARGEST_BOX * max(height, width):
-        raise ValueError(f"the face box {left}, {top}, {right}, {bottom} is far larger than the photograph, {width} x {height}")
+    if max(-left, -top, right - width, bottom - height) > LARGEST_MARGIN * max(height, width):
+        raise ValueError(f"the face box {left}, {top}, {right}, {bottom} is far outside the photograph, {width} x {height}")
     cut = photograph[inner_top:inner_bottom, inner_left:inner_right]
     outside = [max(0, inner_top - top), max(0, bottom - inner_bottom), max(0, inner_left - left), max(0, right - inner_right)]
     if any(outside):
         cut = cv2.copyMakeBorder(cut, *map(int, outside), borderType=cv2.BORDER_REPLICATE)
     shrinking = max(cut.shape[:2]) > side
     return cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+
+
+def _squared(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+    """The box with its shorter side grown about the middle, so that no face is squeezed; a pixel more or less is square."""
+    excess = (right - left) - (bottom - top)
+    if abs(excess) <= 1 or right <= left or bottom <= top:
+        return left, top, right, bottom
+    across, down = max(0.0, -excess) / 2, max(0.0, excess) / 2
+    return left - across, top - down, right + across, bottom + down
 
 
 def decode_all(faces: Manifest, side: int, title: str) -> Iterator[tuple[np.ndarray, bytes]]:
@@ -112,6 +122,12 @@ class Photographs:
 
     def __init__(self, faces: Manifest, side: int, title: str):
         self.file_names = faces.file_names
+        size, free = len(faces) * side * side * 3, shutil.disk_usage(tempfile.gettempdir()).free
+        if size > free:  # writing to a mapping on a full disk would kill the process without a word
+            raise InputError(
+                f"{len(faces):,} photographs of {side} x {side} pixels take {size / 2**30:,.1f} GiB, and the temporary folder"
+                f" {tempfile.gettempdir()!r} has {free / 2**30:,.1f} GiB free; set TMPDIR to a folder with more room"
+            )
         with tempfile.TemporaryFile() as file:  # the mapping keeps the nameless file alive
             self.pixels = np.memmap(file, dtype=np.uint8, mode="w+", shape=(len(faces), side, side, 3))
         total = hashlib.sha256()

@@ -7,8 +7,9 @@ import pandas as pd
 
 from errors import InputError, listing
 
-SAME = {"1": True, "0": False}
-DIFFERENT = {"1": False, "0": True}  # the competition's own convention: label 1 means two different people
+SAME = {"1": True, "1.0": True, "0": False, "0.0": False}  # a column with empty cells is often written as 1.0 and 0.0
+# The competition's own convention: label 1 means two different people.
+DIFFERENT = {answer: not same for answer, same in SAME.items()}
 
 
 def read_csv(path: Path, required: Sequence[str]) -> pd.DataFrame:
@@ -26,7 +27,7 @@ def read_csv(path: Path, required: Sequence[str]) -> pd.DataFrame:
         ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} is not a readable CSV: {' '.join(str(error).split())}") from error
-    table = rows.iloc[1:].set_axis(rows.iloc[0].tolist(), axis="columns").reset_index(drop=True)
+    table = rows.iloc[1:].set_axis(rows.iloc[0].str.strip().tolist(), axis="columns").reset_index(drop=True)
     table = table.loc[:, table.columns != ""]  # the index column that pandas writes has no name
     twice = sorted(set(table.columns[table.columns.duplicated()]))
     if twice:

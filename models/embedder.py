@@ -1,5 +1,6 @@
 """The inference model: a backbone and one linear embedding layer. Nothing else ships."""
 
+import torch
 from torch import Tensor, nn
 
 from config import ModelConfig
@@ -33,14 +34,18 @@ def build_backbone(config: ModelConfig, image_size: int | None = None) -> nn.Mod
 
 def build_embedder(config: ModelConfig) -> Embedder:
     """The configured embedder with random weights; InputError if it has more than `config.max_parameters`."""
-    embedder = Embedder(build_backbone(config), config.embedding_size, config.dropout, config.embedding_norm)
-    size = parameter_count(embedder)
+
+    def build() -> Embedder:
+        return Embedder(build_backbone(config), config.embedding_size, config.dropout, config.embedding_norm)
+
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):  # counted before any memory is taken
+        size = parameter_count(build())
     if size > config.max_parameters:
         raise InputError(
             f"the embedder ({config.backbone}, {config.embedding_size} dimensions) has {size:,} parameters, more than"
             f" model.max_parameters = {config.max_parameters:,}; choose a smaller one or raise the limit"
         )
-    return embedder
+    return build()
 
 
 def parameter_count(module: nn.Module) -> int:

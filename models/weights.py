@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from errors import InputError, listing
 from files import write_whole
 
 FORMAT = 1
+WEIGHT_KINDS = ("pretext", "embedder")
 
 
 def save_weights(path: Path, kind: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
@@ -39,18 +41,35 @@ def load_weights(path: str | Path, kinds: tuple[str, ...] = ("embedder",)) -> di
     content = load_tensors(path, "a weight file written by train_pretext.py or train.py")
     if not isinstance(content, dict) or not {"format", "kind", "about", "state"} <= set(content):
         raise InputError(f"{str(path)!r} is not a weight file of this project: it lacks format, kind, about or state")
-    if content["format"] != FORMAT:
+    if type(content["format"]) is not int or content["format"] != FORMAT:
         raise InputError(f"{str(path)!r} has weight format {content['format']!r}; this version reads format {FORMAT}")
     if content["kind"] not in kinds:
         raise InputError(f"{str(path)!r} holds a {content['kind']!r} model; expected {listing(kinds)}")
     state, about = content["state"], content["about"]
-    if (
-        not isinstance(about, dict)
-        or not isinstance(state, dict)
-        or not all(isinstance(value, Tensor) for value in state.values())
-    ):
-        raise InputError(f"{str(path)!r} is corrupt: its state is not a table of tensors")
+    if not isinstance(state, dict) or not all(isinstance(name, str) and _is_plain(value) for name, value in state.items()):
+        raise InputError(f"{str(path)!r} is corrupt: its state is not a table of dense tensors of real numbers")
+    sections = [about, about.get("config", {}), about.get("validation", {})] if isinstance(about, dict) else [about]
+    if not all(isinstance(section, dict) for section in sections):
+        raise InputError(f"{str(path)!r} is corrupt: its description is not a table of settings and figures")
     return content
+
+
+def trained_on(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The data settings that the weights were trained with; empty if the file does not say."""
+    data = content["about"].get("config", {}).get("data", {})
+    return data if isinstance(data, dict) else {}
+
+
+def calibrated_threshold(content: Mapping[str, Any], flip: bool) -> float | None:
+    """The threshold calibrated in training for embeddings without or with `flip`; None if there is none.
+
+    Raises InputError if what stands there is no finite number.
+    """
+    thresholds = content["about"].get("validation", {}).get("thresholds", {})
+    value = thresholds.get("flip" if flip else "plain") if isinstance(thresholds, dict) else thresholds
+    if value is not None and not (type(value) is float and math.isfinite(value)):
+        raise InputError(f"the weight file is corrupt: its calibrated threshold is {value!r}, which is not a finite number")
+    return value
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -65,7 +84,7 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
 
 def start_from(embedder: nn.Module, path: str | Path) -> None:
     """Initialise an embedder from a pretext (its backbone) or from another embedder (all of it). Raises InputError."""
-    content = load_weights(path, kinds=("pretext", "embedder"))
+    content = load_weights(path, WEIGHT_KINDS)
     if content["kind"] == "embedder":
         fill(embedder, content["state"], source=repr(str(path)))
         return
@@ -105,6 +124,16 @@ def file_digest(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_plain(value: Any) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_complex()
+        and not value.is_quantized
+    )
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -4,10 +4,8 @@ from recipes.metric import Metric
 from recipes.pretext import Pretext
 from registry import Registry
 
-RECIPES = Registry(
-    "recipe",
-    {
-        "pretext": Pretext,
-        "metric": Metric,
-    },
-)
+PRETEXT_RECIPES = Registry("pretext recipe", {"pretext": Pretext})
+"""Methods of stage 1; their weight files hold a backbone with heads."""
+
+TRAIN_RECIPES = Registry("training recipe", {"metric": Metric})
+"""Methods of stage 2; their weight files hold an embedder."""

@@ -11,6 +11,7 @@ from datasets.manifest import Manifest
 from datasets.samplers import PKSampler
 from datasets.split import check_two_photographs
 from datasets.transforms import Augmentation, network_input
+from errors import InputError
 from losses import build_objective
 from models.embedder import build_embedder
 from models.weights import start_from
@@ -29,6 +30,11 @@ class Metric(Recipe):
     def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
         super().__init__()
         stage = config.train
+        if stage.augment.crop:
+            raise InputError(
+                f"train.augment.crop is {stage.augment.crop}, but the model that ships sees whole images;"
+                f" set model.image_size, or augment with scale and shift"
+            )
         check_two_photographs(faces, repr(str(faces.root)))
         augmentation = Augmentation(stage.augment, config.model.image_size)
         images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)

@@ -69,14 +69,15 @@ class Pretext(Recipe):
 class AttributeAccuracy:
     """Share of held-out images whose attribute the model tells rightly, per attribute; the score is their mean.
 
-    images: uint8 [N, S, S, 3]. Images without a label, or with a value that training never saw, do not count.
+    images: uint8 [N, S, S, 3]. Images without a label, or with a value that training never saw, do not count;
+    if none counts, the score is None.
     """
 
     def __init__(self, values: Mapping[str, list[str]], faces: Manifest, images: np.ndarray, batch_size: int = 64):
         self.images = images
         self.batch_size = batch_size
-        present = [name for name in values if name in faces.table.columns]
-        self.labels = {name: torch.from_numpy(codes(faces.table[name], values[name])) for name in present}
+        table = faces.table.reindex(columns=list(values))  # an attribute that the held-out faces lack is unknown
+        self.labels = {name: torch.from_numpy(codes(table[name], values[name])) for name in values}
         self.turns = range(len(QUARTERS)) if ROTATION in values else range(1)
 
     @torch.no_grad()
@@ -93,7 +94,7 @@ class AttributeAccuracy:
                     right[name] += int((logits[name].argmax(dim=1).cpu() == labels).sum())
                     known[name] += int((labels >= 0).sum())
         accuracies = {f"{name}_accuracy": right[name] / known[name] for name in right if known[name]}
-        return {"score": sum(accuracies.values()) / max(1, len(accuracies)), **accuracies}
+        return {"score": sum(accuracies.values()) / len(accuracies) if accuracies else None, **accuracies}
 
 
 def masked_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Whatever is wrong with the input: one sentence on stderr, exit code 2, no traceback, nothing half-written."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,12 @@ import run as solution
 import train
 from cli import read_arguments
 from config import read_config
+from datasets.folder import Folder
 from datasets.manifest import Pairs
+from datasets.reading import open_reader
 from errors import InputError, run_script
 from losses.triplet import Triplet
+from models.weights import load_weights
 from tests.tiny import draw_people, tiny_settings
 from training.engine import total
 from verification.validation import Validation
@@ -156,12 +160,6 @@ def test_evaluation_says_what_weights_it_needs(tmp_path):
         evaluate.evaluation_config([], {})
 
 
-def test_the_network_is_the_weight_files_own(people, tmp_path):
-    weights = train.train(settings(people, tmp_path))
-    with pytest.raises(InputError, match="--model cannot change what the weight file"):
-        evaluation(weights, "--model.image_size=64")
-
-
 def test_a_pretext_is_not_an_embedder(people, tmp_path):
     weights = solution.train_pretext(settings(people, tmp_path))
     with pytest.raises(InputError, match="holds a 'pretext' model; expected embedder"):
@@ -177,3 +175,101 @@ def test_mixed_kinds_of_images_are_one_set(people, tmp_path):
     Image.open(paths[3]).convert("RGB").save(paths[3].with_suffix(".jpg"))
     paths[3].unlink()
     assert solution.run(settings(people, tmp_path, pretext__epochs=0)).exists()
+
+
+def test_another_split_of_the_training_data_is_no_test(people, tmp_path):
+    weights = train.train(settings(people, tmp_path))
+    with pytest.raises(InputError, match="trained with data.split_seed = None, and now data.split_seed = 9"):
+        evaluation(weights, "--data.split_seed=9", "--results", str(tmp_path / "other"))
+    with pytest.raises(InputError, match="trained with data.split_seed = None"):
+        train.train(settings(people, tmp_path, name="other", data__split_seed=9, train__pretrained_weight=weights))
+    elsewhere = draw_people(tmp_path / "elsewhere", people=9, photographs=3)
+    options = ["--data.root", str(elsewhere), "--data.split_seed=9", "--results", str(tmp_path / "other")]
+    assert evaluation(weights, *options).exists()  # other data may be split as one likes
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (dict(train__terms__foo__weight=3), "unknown loss term 'foo'"),
+        (dict(train__terms__triplet__margin="abc"), "option margin is 'abc'"),
+        (dict(train__schedule="{name: multistep, milestones: 3}"), "option milestones is 3"),
+        (dict(pretext__optimizer="{name: adan}"), "unknown optimizer 'adan'"),
+        (dict(model__max_parameters=100), "more than model.max_parameters = 100"),
+        (dict(model__embedding_size=10**11), "more than model.max_parameters"),
+        (dict(evaluate__pairs="absent.csv"), "absent.csv"),
+        (dict(evaluate__data_root="x"), "needs --pairs"),
+    ],
+)
+def test_a_wrong_setting_of_any_stage_is_told_before_the_first(people, tmp_path, wrong, message):
+    with pytest.raises(InputError, match=message):
+        solution.run(settings(people, tmp_path, **wrong))
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (dict(train__recipe="pretext"), "unknown training recipe 'pretext'; known: metric"),
+        (dict(train__augment__crop=20), "train.augment.crop is 20, but the model that ships sees whole images"),
+    ],
+)
+def test_settings_that_do_not_fit_the_stage(people, tmp_path, wrong, message):
+    with pytest.raises(InputError, match=message):
+        train.train(settings(people, tmp_path, **wrong))
+
+
+def test_held_out_faces_without_the_attribute_do_not_stop_the_pretext(people, tmp_path):
+    """Then nothing validates, and the last epoch's weights are kept."""
+    table = ["file_name,angle"]
+    trained = open_reader(settings(people, tmp_path).data).faces("train")
+    table += [f"{name},{'left' if index % 2 else 'right'}" for index, name in enumerate(trained.file_names)]
+    (people / "attributes.csv").write_text("\n".join(table), encoding="utf-8")
+    assert solution.train_pretext(settings(people, tmp_path)).exists()
+    row = json.loads((tmp_path / "results/train/logs/tiny-pretext.jsonl").read_text().splitlines()[-1])
+    assert row["validation"] == {"score": None} and "angle_accuracy" in row
+
+
+@pytest.mark.parametrize("column", ["type", "tensor.name", "image", "epoch", "face id"])
+def test_attribute_names_that_cannot_be(people, column):
+    (people / "attributes.csv").write_text(f"file_name,{column}\n사람00/0.png,x\n", encoding="utf-8")
+    with pytest.raises(InputError, match="attributes.csv' has a column"):
+        Folder(str(people))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        [],
+        {"config": []},
+        {"config": None},
+        {"validation": [1]},
+        {"config": {"data": 3}},
+        {"config": {"model": {"backbone": "small", "embedding_size": 10**11}}},
+        {"config": {"model": {"layers": 3}}},
+        {"validation": {"thresholds": {"plain": "x"}}},
+        {"validation": {"thresholds": {"plain": float("nan")}}},
+        {"validation": {"thresholds": [0.5]}},
+    ],
+)
+def test_a_strangers_weight_file_may_say_anything(people, tmp_path, about):
+    weights = train.train(settings(people, tmp_path))
+    content = torch.load(weights, weights_only=True)
+    if isinstance(about, dict):
+        whole = content["about"]
+        content["about"] = whole | about
+        if isinstance(about.get("config"), dict):
+            content["about"]["config"] = whole["config"] | about["config"]
+    else:
+        content["about"] = about
+    torch.save(content, tmp_path / "stranger.pt")
+    with pytest.raises(InputError, match=r"\w"):
+        evaluation(tmp_path / "stranger.pt", "--results", str(tmp_path / "other"))
+    assert not (tmp_path / "other/test/stranger_preds.csv").exists()
+
+
+@pytest.mark.parametrize("state", [{3: torch.ones(1)}, {"a": torch.ones(2).to_sparse()}, {"a": torch.ones(1) + 1j}])
+def test_a_strangers_state_may_hold_anything(tmp_path, state):
+    torch.save({"format": 1, "kind": "embedder", "about": {}, "state": state}, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="not a table of dense tensors"):
+        load_weights(tmp_path / "w.pt")

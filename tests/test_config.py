@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import evaluate
 from cli import parse_value, read_arguments, settings_of
 from config import ENVIRONMENT, Config, experiment, make_config, merge, read_config
 from errors import InputError
@@ -75,7 +76,10 @@ def test_another_backbone_drops_only_the_options_of_the_one_below():
     assert merge(below, {"model": {"image_size": 64}})["model"]["backbone_options"] == {"momentum": 0.1}
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"- a\n- b\n", b"a: [1", b"", b"seed: 2026-01-01"])
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe\x00", b"- a\n- b\n", b"a: [1", b"", b"seed: 2026-01-01", b"seed: &a [*a]", b"x: !!python/name:os.system"],
+)
 def test_broken_yaml_is_one_sentence(tmp_path, content):
     path = tmp_path / "broken.yaml"
     path.write_bytes(content)
@@ -91,8 +95,9 @@ def test_experiment_leaves_the_environment_out():
 
 
 def test_command_line_reaches_every_setting():
-    names = [setting.name for setting in settings_of(Config)]
-    assert len(names) == len(set(names)) and all(setting.text for setting in settings_of(Config))
+    settings = list(settings_of(Config()))
+    names = [setting.name for setting in settings]
+    assert len(names) == len(set(names)) > 40 and all(setting.text for setting in settings)
     argv = ["--epochs", "5", "--lr=1e-2", "--seed", "7", "--resume", "--train.augment.flip=0", "--train.terms.center.weight=0.5"]
     arguments = read_arguments(
         "x", {"epochs": "train.epochs", "lr": "train.lr"}, [*argv, "--train.terms.softmax=null", "--name", "12"]
@@ -108,6 +113,22 @@ def test_unknown_options_end_with_code_2_and_a_hint(argv, capsys):
         read_arguments("x", {"epochs": "train.epochs"}, argv)
     assert stop.value.code == 2
     assert "did you mean" in capsys.readouterr().err or argv in (["stray"], ["--train.terms"], ["--model.backbone"])
+
+
+def test_a_script_has_only_its_own_options(capsys):
+    for argv in (["--pretext.epochs=3"], ["--model.image_size=64"], ["--similarity=cosine"], ["--resume"]):
+        with pytest.raises(SystemExit):
+            read_arguments("x", evaluate.SHORT, argv, without=evaluate.WITHOUT)
+    assert read_arguments("x", evaluate.SHORT, ["--evaluate.flip"], without=evaluate.WITHOUT).overrides == {
+        "evaluate": {"flip": True}
+    }
+
+
+def test_scientific_notation_is_a_number_in_yaml_too(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("train: {lr: 1e-3, terms: {softmax: {weight: 1E2}}}\n")
+    config = read_config([path])
+    assert config.train.lr == 0.001 and config.train.terms["softmax"]["weight"] == 100.0
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,15 @@ def test_box_is_cut_even_beyond_the_edges():
     assert (square(photograph, 8, (100, 100, 108, 108)) == photograph[-1, -1]).all()
     with pytest.raises(ValueError, match="empty"):
         square(photograph, 8, (5, 5, 5, 9))
-    with pytest.raises(ValueError, match="far larger than the photograph, 40 x 30"):
-        square(photograph, 8, (0, 0, 1e9, 1e9))
+    for box in [(0, 0, 1e9, 1e9), (1e9, 0, 1e9 + 10, 10), (-1e9, 0, 10, 10), (0, 3e9, 10, 3e9 + 10)]:
+        with pytest.raises(ValueError, match="far outside the photograph, 40 x 30"):
+            square(photograph, 8, box)
+
+
+def test_a_box_that_is_not_square_grows_instead_of_squeezing_the_face():
+    photograph = np.repeat(RAMP[..., None], 3, axis=2)
+    assert (square(photograph, 20, (15, 5, 25, 25)) == photograph[5:25, 10:30]).all()
+    assert (square(photograph, 20, (10, 10, 30, 20)) == photograph[5:25, 10:30]).all()
 
 
 @settings(max_examples=50, deadline=None)

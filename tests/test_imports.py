@@ -13,8 +13,8 @@ MAY_IMPORT = {
     "models": BASE,
     "losses": BASE,
     "recipes": BASE | {"datasets", "models", "losses"},
-    "training": BASE | {"models", "recipes"},
-    "verification": BASE | {"datasets", "models", "training"},
+    "training": BASE | {"models", "losses", "recipes"},
+    "verification": BASE | {"datasets", "models"},
 }
 OURS = set(MAY_IMPORT) | BASE | SCRIPTS
 

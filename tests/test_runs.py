@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 import evaluate
 import run as solution
@@ -171,6 +172,84 @@ def test_a_finished_run_is_kept_from_other_settings(finished, people):
     assert contents(finished) == before
 
 
+def test_a_setting_that_is_gone_is_a_difference(finished, people):
+    with pytest.raises(InputError, match=r"train.terms.center was \{'weight': 0.01\}, is None"):
+        carry_out(people, finished, "--resume", "--train.terms.center=null")
+
+
+def test_an_interrupted_overwrite_goes_on(finished, people, tmp_path, monkeypatch):
+    carry_out(people, tmp_path, seed=1)
+    monkeypatch.setattr(Run, "save_epoch", lambda self, *arguments: (_ for _ in ()).throw(RuntimeError("power cut")))
+    with pytest.raises(RuntimeError, match="power cut"):
+        carry_out(people, tmp_path, "--overwrite")
+    monkeypatch.undo()
+    carry_out(people, tmp_path, "--overwrite", "--resume")
+    assert contents(tmp_path) == contents(finished)
+
+
+@pytest.mark.parametrize("function", ["write_whole", "os.replace", "file_digest", "write_json"])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_run_that_dies_at_any_write_resumes_to_the_same_bytes(finished, people, tmp_path, monkeypatch, function, count):
+    """Between the weights and the snapshot, between the rename and the receipt: nothing may be lost or change."""
+    targets = {
+        "write_whole": ["training.run.write_whole", "models.weights.write_whole"],
+        "os.replace": ["training.run.os.replace"],
+        "file_digest": ["training.run.file_digest"],
+        "write_json": ["training.run.write_json"],
+    }[function]
+    calls = []
+
+    def dying(original):
+        def call(*arguments, **options):
+            calls.append(1)
+            if len(calls) == count:
+                raise RuntimeError("power cut")
+            return original(*arguments, **options)
+
+        return call
+
+    for target in targets:
+        name, attribute = target.rsplit(".", 1)
+        owner = os if name.endswith(".os") else sys.modules[name]
+        monkeypatch.setattr(owner, attribute, dying(getattr(owner, attribute)))
+    try:
+        carry_out(people, tmp_path)
+    except RuntimeError as error:
+        assert "power cut" in str(error)
+    monkeypatch.undo()
+    carry_out(people, tmp_path, "--resume")
+    assert contents(tmp_path) == contents(finished)
+
+
+def test_another_thread_count_is_not_resumed(people, tmp_path, monkeypatch):
+    saved = Run.save_epoch
+
+    def save_then_die(self, *arguments):
+        saved(self, *arguments)
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(Run, "save_epoch", save_then_die)
+    with pytest.raises(RuntimeError, match="power cut"):
+        carry_out(people, tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="cannot be resumed to the same result: threads was 2, is 1"):
+        carry_out(people, tmp_path, "--resume", threads=1)
+
+
+def test_weights_that_are_not_what_the_receipt_says(people, tmp_path):
+    carry_out(people, tmp_path, pretext__epochs=0, train__epochs=1)
+    (tmp_path / "train/weights/tiny.pt").write_bytes(b"x")
+    with pytest.raises(InputError, match="is not what its receipt says"):
+        carry_out(people, tmp_path, "--resume", pretext__epochs=0, train__epochs=1)
+
+
+def test_a_broken_snapshot_is_named(people, tmp_path):
+    (tmp_path / "train/weights").mkdir(parents=True)
+    torch.save({"identity": {}}, tmp_path / "train/weights/tiny-pretext.snapshot")
+    with pytest.raises(InputError, match="not the snapshot of an unfinished run; remove it"):
+        carry_out(people, tmp_path, "--resume")
+
+
 def test_overwrite_replaces_and_resume_of_a_finished_run_is_idle(people, tmp_path):
     carry_out(people, tmp_path, train__epochs=1)
     carry_out(people, tmp_path, "--overwrite")
@@ -222,10 +301,19 @@ def test_any_list_of_pairs(finished, people, tmp_path):
     options = ["--data_root", str(people), "--results", str(tmp_path)]
     first, by_same = evaluate_again(finished, "--pairs", str(tmp_path / "same.csv"), *options, "--name", "first")
     second, by_label = evaluate_again(finished, "--pairs", str(tmp_path / "label.csv"), *options, "--name", "second")
+    assert (tmp_path / "test/second_roc.png").exists()
     third, none = evaluate_again(finished, "--pairs", str(tmp_path / "open.csv"), *options, "--name", "third")
     assert first.read_bytes() == second.read_bytes() == third.read_bytes() and not none
     assert by_same["accuracy"] == by_label["accuracy"] and by_same["images"] == 21
     assert pd.read_csv(first)["image1"].tolist() == photographs[:20]
+
+
+def test_pairs_without_answers_leave_no_stale_figures(finished, people, tmp_path):
+    evaluate_again(finished, "--results", str(tmp_path))
+    (tmp_path / "open.csv").write_text("image1,image2\n사람00/0.png,사람01/0.png\n", encoding="utf-8")
+    options = ["--pairs", str(tmp_path / "open.csv"), "--data_root", str(people), "--results", str(tmp_path)]
+    _, figures = evaluate_again(finished, *options)
+    assert not figures and sorted(path.name for path in (tmp_path / "test").iterdir()) == ["tiny_preds.csv", "tiny_scores.csv"]
 
 
 def test_each_photograph_is_embedded_once(finished, people, tmp_path, monkeypatch):

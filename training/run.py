@@ -10,10 +10,10 @@ The second and third go when the fourth and fifth come. Each is written to a tem
 renamed, so a run killed at any moment leaves a state to resume from.
 """
 
-import glob
 import json
 import os
 import platform
+import re
 import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -63,19 +63,34 @@ class Run:
         self.identity = {"config": _stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
         self._check(config)
         for folder in (self.weights.parent, self.log.parent):
-            for leftover in folder.glob(f".{glob.escape(self.name)}.*.partial*"):  # of a process that was killed
-                leftover.unlink()
+            folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told now, not after an epoch
+            self._clear(folder)
+
+    def _clear(self, folder: Path) -> None:
+        """Remove the half-written files of a process of this run that was killed."""
+        partial = re.compile(rf"\.{re.escape(self.name)}(\.unfinished)?\.\d+\.partial(\.\w+)?")
+        for path in folder.iterdir():
+            if partial.fullmatch(path.name):
+                path.unlink()
 
     @property
     def finished(self) -> bool:
         """Whether this very run was carried to its end before and `resume` asks for no more."""
-        return self.resume and self.receipt.exists() and self.weights.exists() and not self.snapshot.exists()
+        if not self.resume or self.snapshot.exists() or not self.receipt.exists():
+            return False
+        digest = file_digest(self.weights) if self.weights.exists() else None
+        if digest != _read_receipt(self.receipt).get("weights_digest"):
+            raise InputError(f"{str(self.weights)!r} is not what its receipt says; restore it, or train anew without --resume")
+        return True
 
     def restore(self, recipe: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
         """Put everything back to the end of the last epoch if `resume` is set and a snapshot exists."""
         if not (self.resume and self.snapshot.exists()):
             return Progress()
-        content = load_tensors(self.snapshot, "the snapshot of an unfinished run")
+        content = self._read_snapshot()
+        changed = _difference(content["environment"], self._environment)
+        if changed:
+            raise InputError(f"{str(self.snapshot)!r} cannot be resumed to the same result: {changed}; set it as it was")
         recipe.load_state_dict(content["recipe"])
         optimizer.load_state_dict(content["optimizer"])
         restore_generators(content["generators"])
@@ -90,6 +105,7 @@ class Run:
         write_whole(self.log, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history))
         content = {
             "identity": self.identity,
+            "environment": self._environment,
             "recipe": recipe.state_dict(),
             "optimizer": optimizer.state_dict(),
             "generators": generator_state(),
@@ -106,8 +122,7 @@ class Run:
             **self.identity,
             "weights_digest": file_digest(self.weights),
             "seed": self.seed,
-            "threads": torch.get_num_threads(),
-            "device": str(self.device),
+            **self._environment,
             "versions": {"python": platform.python_version(), **{name: __import__(name).__version__ for name in PACKAGES}},
             "machine": platform.machine(),
             "git_commit": git_commit(),
@@ -117,22 +132,37 @@ class Run:
         return self.weights
 
     def _check(self, config: Config) -> None:
-        if config.overwrite and not config.resume:
-            self.snapshot.unlink(missing_ok=True)
-            self.draft.unlink(missing_ok=True)
-            return
-        choices = "choose another --name or --results, or replace it with --overwrite"
-        if self.snapshot.exists():
-            if not config.resume:
-                raise InputError(f"an unfinished run is in {str(self.snapshot)!r}; go on with --resume, or {choices}")
-            earlier, source = load_tensors(self.snapshot, "the snapshot of an unfinished run")["identity"], self.snapshot
+        """Refuse to replace a run of other settings, or an unfinished one, unless `overwrite` says so."""
+        unfinished = self.snapshot.exists()
+        if unfinished:
+            earlier, source = self._read_snapshot()["identity"], self.snapshot
         elif self.receipt.exists():
             earlier, source = _read_receipt(self.receipt), self.receipt
         else:
             return
-        changed = _difference(earlier, self.identity)
+        changed = _difference({key: earlier.get(key) for key in self.identity}, self.identity)
+        if not changed and (config.resume or not unfinished):
+            return  # to be resumed, to be repeated or already done
+        if config.overwrite:
+            for path in (self.snapshot, self.draft, self.receipt):
+                path.unlink(missing_ok=True)
+            return
+        choices = "choose another --name or --results, or replace it with --overwrite"
         if changed:
             raise InputError(f"{str(source)!r} belongs to a run with other settings or data ({changed}); {choices}")
+        raise InputError(f"an unfinished run is in {str(source)!r}; go on with --resume, or {choices}")
+
+    def _read_snapshot(self) -> dict[str, Any]:
+        content = load_tensors(self.snapshot, "the snapshot of an unfinished run")
+        parts = ("identity", "environment", "recipe", "optimizer", "generators", "progress")
+        if not isinstance(content, dict) or not all(isinstance(content.get(part), dict) for part in parts):
+            raise InputError(f"{str(self.snapshot)!r} is not the snapshot of an unfinished run; remove it to start anew")
+        return content
+
+    @property
+    def _environment(self) -> dict[str, Any]:
+        """What else the bytes depend on, and what a resumed run must therefore have in common with its beginning."""
+        return {"threads": torch.get_num_threads(), "device": str(self.device)}
 
 
 def run_name(config: Config, section: str) -> str:
@@ -163,14 +193,18 @@ def _stage_settings(config: Config, section: str) -> dict[str, Any]:
 
 def _read_receipt(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        receipt = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"receipt {str(path)!r} cannot be read; remove it to train anew") from error
+    if not isinstance(receipt, dict) or not isinstance(receipt.get("config"), dict):
+        raise InputError(f"receipt {str(path)!r} is not one of this project; remove it to train anew")
+    return receipt
 
 
 def _difference(earlier: Any, now: Any, name: str = "") -> str | None:
     """The first setting in which two runs differ, as `name: earlier, now value`; None if they are equal."""
     if isinstance(earlier, dict) and isinstance(now, dict):
-        found = (_difference(earlier.get(key), now[key], f"{name}.{key}") for key in now)
+        keys = dict.fromkeys([*earlier, *now])  # a setting that is gone is a difference, too
+        found = (_difference(earlier.get(key), now.get(key), f"{name}.{key}") for key in keys)
         return next(filter(None, found), None)
     return None if earlier == now else f"{name.removeprefix('.config').removeprefix('.')} was {earlier}, is {now}"

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from config import Config, make_config, merge, read_yaml
 from datasets.images import decode_all
 from datasets.manifest import Manifest, Pairs
 from datasets.pair_list import read_pairs_csv
-from datasets.reading import open_reader
+from datasets.reading import check_same_split, open_reader
 from errors import InputError
 from models.embedder import build_embedder, parameter_count
-from models.weights import file_digest, fill, load_weights
-from training.seed import choose_device
+from models.weights import calibrated_threshold, file_digest, fill, load_weights, trained_on
 from verification.decisions import decide, threshold
 from verification.embed import Embeddings, embed_images
 from verification.metrics import breakdown, k_fold, verification_metrics
-from verification.report import write_report
+from verification.report import remove_report, write_report
 from verification.scores import score_pairs
 from verification.submission import write_scores, write_submission
 
@@ -30,34 +30,36 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     The network and the similarity are always the weight file's own. Results carry the weight file's name unless the
     overrides give one. Raises InputError.
     """
-    weight = overrides.get("evaluate", {}).get("model_weight")
+    layers: dict[str, Any] = {}
+    for path in configs:
+        layers = merge(layers, read_yaml(path))
+    weight = merge(layers, overrides).get("evaluate", {}).get("model_weight")
     if not weight:
         raise InputError("which weights? pass --model_weight results/train/weights/<run>.pt")
-    for fixed in ("model", "similarity"):
-        if fixed in overrides:
-            raise InputError(f"option --{fixed} cannot change what the weight file {weight!r} was trained with; leave it out")
-    stored = load_weights(weight)["about"].get("config", {})
-    values = {key: value for key, value in stored.items() if key != "train"}
-    for path in configs:
-        values = merge(values, read_yaml(path))
+    content = load_weights(weight)
+    stored = content["about"].get("config", {})
+    values = merge({key: value for key, value in stored.items() if key != "train"}, layers)
     own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
-    return make_config(merge({**values, **own}, overrides), "settings")
+    config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
+    if not config.evaluate.pairs:
+        check_same_split(trained_on(content), config.data, repr(weight))
+    return config
 
 
 class Evaluation:
     """The pairs to decide, what is known of their photographs, and the embedder; `embed`, `score`, `submit`, `report`."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, device: torch.device):
         self.config = config
         self.folder = Path(config.results) / "test"
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
         self.pairs, self.known = open_pairs(config)
         weights = load_weights(config.evaluate.model_weight)
         self.embedder = build_embedder(config.model)
         fill(self.embedder, weights["state"], source=repr(config.evaluate.model_weight))
-        self.embedder.to(choose_device(config.device))
-        thresholds = weights["about"].get("validation", {}).get("thresholds", {})
-        self.calibrated = thresholds.get("flip" if config.evaluate.flip else "plain")
+        self.embedder.to(device)
+        self.calibrated = calibrated_threshold(weights, config.evaluate.flip)
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
 
     def embed(self) -> Embeddings:
@@ -73,15 +75,19 @@ class Evaluation:
 
     def submit(self, scores: np.ndarray) -> Path:
         """Decide every pair, write scores and submission, and return the submission's path."""
-        self.threshold = threshold(scores, self.config.evaluate.rule, self.calibrated)
         write_scores(self.folder / f"{self.config.name}_scores.csv", self.pairs, scores)
+        rule = self.config.evaluate.rule
+        self.threshold = threshold(scores, rule, self.calibrated)
+        if rule == "median":
+            print("  rule median: the threshold comes from these very pairs and assumes that half of them match")
         return write_submission(self.folder / f"{self.config.name}_preds.csv", self.pairs, decide(scores, self.threshold))
 
     def report(self, scores: np.ndarray) -> dict[str, Any] | None:
         """Write and print the figures of the pairs that have an answer; None if none has."""
         answered = self.pairs.answered
         if not answered.any():
-            print("no answers are known, so there are no figures")
+            print("  no answers are known, so there are no figures")
+            remove_report(self.folder, self.config.name)
             return None
         pairs, scores = self.pairs.where(answered), scores[answered]
         figures = {
@@ -118,6 +124,8 @@ def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
     if config.evaluate.pairs:
         pairs = read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root)
         return pairs, Manifest.of([], pairs.root).of_files(pairs.file_names)
+    if config.evaluate.data_root:
+        raise InputError(f"--data_root {config.evaluate.data_root} needs --pairs; the data set's own pairs are in --data.root")
     reader = open_reader(config.data)
     pairs = reader.pairs("test")
     return pairs, reader.faces("test").of_files(pairs.file_names)

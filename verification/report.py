@@ -44,6 +44,12 @@ def write_report(
     return written
 
 
+def remove_report(folder: Path, run: str) -> None:
+    """Remove the report of an earlier evaluation of this run, which a new one without figures has made stale."""
+    for name in ("metrics.json", "scores.png", "roc.png", "angles.png"):
+        (Path(folder) / f"{run}_{name}").unlink(missing_ok=True)
+
+
 def plain(value: Any) -> Any:
     """`value` with numpy's values as Python's and with None for every number that JSON has no way to write."""
     if isinstance(value, dict):
