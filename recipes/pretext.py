@@ -17,6 +17,7 @@ from datasets.samplers import ShuffledSampler
 from datasets.transforms import Augmentation, centre_crop, network_input
 from models.embedder import build_backbone
 from models.pretext import PretextModel
+from progress import progress
 from recipes.recipe import Batch, Outcome, Recipe
 
 
@@ -84,7 +85,7 @@ class AttributeAccuracy:
     def __call__(self, model: nn.Module) -> dict[str, Any]:
         device = next(model.parameters()).device
         right, known = Counter(), Counter()
-        for start in range(0, len(self.images), self.batch_size):
+        for start in progress(range(0, len(self.images), self.batch_size), "validate", unit="batch", leave=False):
             rows = slice(start, start + self.batch_size)
             images = torch.from_numpy(self.images[rows].copy())
             for turn in self.turns:

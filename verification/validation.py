@@ -8,6 +8,7 @@ from config import Config
 from datasets.images import Photographs
 from datasets.manifest import Pairs
 from errors import InputError
+from progress import progress
 from verification.decisions import calibrate
 from verification.embed import embed_images
 from verification.metrics import verification_metrics
@@ -33,7 +34,8 @@ class Validation:
 
     def __call__(self, embedder: nn.Module) -> dict[str, Any]:
         """{"score", "accuracy", "auc", ..., "thresholds": {"plain": ..., "flip": ...}}"""
-        images = (self.photographs[index] for index in range(len(self.photographs)))
+        indices = progress(range(len(self.photographs)), "validate", unit="photo", leave=False)
+        images = (self.photographs[index] for index in indices)
         embeddings = embed_images(embedder, images, self.photographs.file_names, self.batch_size, flip=True)
         same = self.pairs.same
         scores = {
