@@ -1,6 +1,9 @@
 """Backbones, embedder and weight files."""
 
+import functools
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,21 +133,23 @@ def test_foreign_files_are_refused(tmp_path, content):
         load_weights(tmp_path / "w.pt")
 
 
-@pytest.fixture(scope="module")
-def weight_bytes(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "w.pt"
-    return save_weights(path, "embedder", build_embedder(SMALL).state_dict(), {}).read_bytes()
+@functools.cache
+def whole_weight_file() -> bytes:
+    """No fixture: hypothesis would print its half million bytes with a failure."""
+    with tempfile.TemporaryDirectory() as folder:
+        return save_weights(Path(folder) / "w.pt", "embedder", build_embedder(SMALL).state_dict(), {}).read_bytes()
 
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
-def test_corrupt_weight_files_are_one_sentence(weight_bytes, tmp_path_factory, data):
+def test_corrupt_weight_files_are_one_sentence(tmp_path_factory, data):
+    whole = whole_weight_file()
     kind = data.draw(st.sampled_from(["cut", "flip", "random"]))
     if kind == "cut":
-        content = weight_bytes[: data.draw(st.integers(0, len(weight_bytes) - 1))]
+        content = whole[: data.draw(st.integers(0, len(whole) - 1))]
     elif kind == "flip":
-        place = data.draw(st.integers(0, len(weight_bytes) - 1))
-        content = weight_bytes[:place] + bytes([weight_bytes[place] ^ 255]) + weight_bytes[place + 1 :]
+        place = data.draw(st.integers(0, len(whole) - 1))
+        content = whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
     else:
         content = data.draw(st.binary(max_size=200))
     path = tmp_path_factory.mktemp("corrupt") / "w.pt"
