@@ -10,7 +10,10 @@ from tqdm import tqdm
 def progress(
     steps: Iterable | None, title: str, total: int | None = None, initial: int = 0, unit: str = "it", **options: Any
 ) -> tqdm:
-    """A tqdm bar on stderr; in a log file it speaks every half minute instead of ten times a second."""
+    """A tqdm bar on stderr; in a log file it speaks every half minute instead of ten times a second.
+
+    A bar inside another one (leave=False) is for watchers only: it would litter a log with cursor movements.
+    """
     watched = sys.stderr.isatty()
     return tqdm(
         steps,
@@ -21,5 +24,6 @@ def progress(
         dynamic_ncols=watched,
         ncols=None if watched else 110,
         mininterval=0.1 if watched else 30,
+        disable=not watched and not options.get("leave", True),
         **options,
     )

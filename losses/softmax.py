@@ -9,22 +9,14 @@ class Softmax(nn.Module):
 
     Logits are a linear layer on the embedding and, as in the original Triarchy, a BatchNorm over the identities. Both
     are needed for training only and never ship.
-
-    scale: where the BatchNorm's learned scale starts. Normalised logits have unit variance, so with 1, the original's
-    start, even a perfect classifier of hundreds of people gives the right one a small probability; the scale grows by
-    about the learning rate a step, which short training has no time for.
     """
 
-    def __init__(self, embedding_size: int, identities: int, smoothing: float = 0.1, norm: bool = True, scale: float = 1.0):
+    def __init__(self, embedding_size: int, identities: int, smoothing: float = 0.1, norm: bool = True):
         super().__init__()
         if not 0.0 <= smoothing < 1.0:
             raise ValueError(f"smoothing is {smoothing}; it should be at least 0 and below 1")
         self.classifier = nn.Linear(embedding_size, identities)
-        if not norm and scale != 1.0:
-            raise ValueError(f"scale is {scale}, but without norm there is nothing to scale; leave it out")
         self.norm = nn.BatchNorm1d(identities) if norm else nn.Identity()
-        if norm:
-            nn.init.constant_(self.norm.weight, scale)
         self.smoothing = smoothing
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:

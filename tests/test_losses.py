@@ -110,14 +110,6 @@ def test_softmax_equals_naive_label_smoothing(embeddings):
     assert loss(embeddings, LABELS).item() == pytest.approx(naive, rel=1e-5)
 
 
-def test_softmax_scale_is_where_the_normalised_logits_start(embeddings):
-    loss = Softmax(6, 3, scale=4.0)
-    logits = loss.norm(loss.classifier(embeddings))
-    assert torch.allclose(logits.std(dim=0, unbiased=False), torch.full((3,), 4.0), atol=1e-2)
-    with pytest.raises(ValueError, match="nothing to scale"):
-        Softmax(6, 3, norm=False, scale=4.0)
-
-
 def test_softmax_without_norm_is_plain_cross_entropy_of_a_linear_layer(embeddings):
     loss = Softmax(6, 3, smoothing=0.0, norm=False)
     reference = functional.cross_entropy(functional.linear(embeddings, loss.classifier.weight, loss.classifier.bias), LABELS)

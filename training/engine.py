@@ -48,7 +48,7 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
                 means.add(outcome.terms | outcome.observed)
                 bar.update()
             row = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"], **means.rounded()}
-            bar.set_postfix({name: f"{value:.3f}" for name, value in means.rounded().items()})
+            bar.set_postfix({name: f"{value:.3f}" for name, value in means.rounded().items()}, refresh=False)
             seconds = time.monotonic() - started
             pace = {"seconds": round(seconds, 2), "images_per_second": round(steps * recipe.images_per_step / seconds, 1)}
             if (epoch + 1) % stage.validate_every == 0 or epoch + 1 == stage.epochs:
