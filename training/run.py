@@ -10,6 +10,7 @@ The second and third go when the fourth and fifth come. Each is written to a tem
 renamed, so a run killed at any moment leaves a state to resume from.
 """
 
+import importlib.metadata
 import json
 import os
 import platform
@@ -28,7 +29,7 @@ from files import write_json, write_whole
 from models.weights import file_digest, load_tensors, save_tensors, save_weights
 from training.seed import choose_device, generator_state, restore_generators
 
-PACKAGES = ("torch", "numpy", "pandas", "cv2", "PIL", "sklearn")
+PACKAGES = ("torch", "efficientnet-pytorch", "numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn")
 
 
 @dataclass
@@ -123,7 +124,7 @@ class Run:
             "weights_digest": file_digest(self.weights),
             "seed": self.seed,
             **self._environment,
-            "versions": {"python": platform.python_version(), **{name: __import__(name).__version__ for name in PACKAGES}},
+            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
             "machine": platform.machine(),
             "git_commit": git_commit(),
         }
@@ -182,6 +183,14 @@ def git_commit() -> str | None:
 
 def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    """The installed version; None where another package provides the same module (opencv-python for the headless one)."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _stage_settings(config: Config, section: str) -> dict[str, Any]:
