@@ -13,7 +13,7 @@ import yaml
 from config import Spec, load_yaml, merge, read_config
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
-DEFAULT_CONFIG = CONFIGS / "orl.yaml"
+DEFAULT_CONFIG = CONFIGS / "twin.yaml"
 
 
 class Setting(NamedTuple):
@@ -51,7 +51,7 @@ def read_arguments(
     parser = OneSentenceParser(
         usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--resume] [--section.field=value ...]",
         description=description,
-        epilog="The values in brackets are those of configs/orl.yaml, which counts if no --config is given.",
+        epilog=f"The values in brackets are those of configs/{DEFAULT_CONFIG.name}, which counts if no --config is given.",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,

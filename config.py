@@ -29,10 +29,10 @@ def _probability(default: float) -> Any:
 
 @settings
 class DataConfig:
-    reader: str = "orl"
-    """Which reader turns the files into faces and pairs: competition, kface, cfp, cmu, orl or folder."""
+    reader: str = "twin"
+    """Which reader turns the files into faces and pairs: competition, kface, cfp, cmu, orl, twin or folder."""
     root: str = ""
-    """The data set's folder; empty where the reader brings its own photographs (orl)."""
+    """The data set's folder; empty where the reader brings its own photographs (orl, twin)."""
     workers: NonNegativeInt = 0
     """Loader processes beside the main one; the results do not depend on it."""
     fold: int | None = None

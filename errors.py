@@ -24,8 +24,14 @@ def listing(names: Iterable[object], most: int = 5) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
-def run_script(story: Callable[[], Any]) -> None:
-    """Run a script's main function; a fault of the input or of the disk is one sentence on stderr and exit code 2."""
+GO_ON = "the same command with --resume goes on after the last finished epoch"
+
+
+def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
+    """Run a script's main function; a fault of the input or of the disk is one sentence on stderr and exit code 2.
+
+    go_on: what to tell a user who stops it with Ctrl-C.
+    """
     path = Path(sys.argv[0])
     name = path.parent.name if path.stem == "__main__" else path.name
     try:
@@ -37,5 +43,5 @@ def run_script(story: Callable[[], Any]) -> None:
         print(f"\n{name}: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"\n{name}: stopped; the same command with --resume goes on after the last finished epoch", file=sys.stderr)
+        print(f"\n{name}: stopped; {go_on}", file=sys.stderr)
         sys.exit(130)

@@ -1,8 +1,9 @@
-"""Files written whole or not at all, and paths that stay inside their root."""
+"""Files written whole or not at all, places for one process at a time, and paths that stay inside their root."""
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from errors import InputError
@@ -32,6 +33,22 @@ def write_whole(path: Path, content: bytes | str | Callable[[Path], None]) -> Pa
 def write_json(path: Path, value: object) -> Path:
     """Write `value` as indented JSON with its keys in the order given."""
     return write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of the file `path`, made if need be, for the body; the end of the process frees it, too.
+
+    If another process holds it, wait, or raise BlockingIOError at once. Without effect where there is no `fcntl`.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        fcntl = None
+    with open(path, "ab") as handle:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
 
 
 def existing_folder(path: str | Path, what: str) -> Path:

@@ -1,6 +1,6 @@
 """The whole solution in one process, from photographs to the submission: pretext, training, evaluation.
 
-    python run.py                                              # AT&T faces, a few minutes
+    python run.py                                              # the synthetic people of the repository, some minutes
     python run.py --config configs/smoke.yaml                  # everything at tiny size, under a minute
     python run.py --config configs/triarchy.yaml --data.root DIR
 

@@ -10,6 +10,7 @@ from datasets.folder import Folder
 from datasets.kface import KFace
 from datasets.manifest import Manifest, Pairs
 from datasets.orl import ORL
+from datasets.twin.reader import Twin
 from registry import Registry
 
 
@@ -37,6 +38,7 @@ READERS = Registry(
         "cfp": CFP,
         "cmu": CMU,
         "orl": ORL,
+        "twin": Twin,
         "folder": Folder,
     },
 )

@@ -9,19 +9,21 @@ from config import DataConfig
 from datasets import READERS, Reader
 from errors import InputError
 
+OWN_PHOTOGRAPHS = ("orl", "twin")  # readers that bring photographs and need no root
+
 
 def open_reader(config: DataConfig) -> Reader:
     """The configured reader. Raises InputError for an unknown one, an absent root or an option that it does not have."""
     options: dict[str, Any] = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
     for environment in ("reader", "workers"):
         del options[environment]
-    if config.reader in READERS and not config.root and config.reader != "orl":
+    if config.reader in READERS and not config.root and config.reader not in OWN_PHOTOGRAPHS:
         raise InputError(f"reader {config.reader!r} needs the data set's folder: pass --data.root DIR")
     return READERS.build(config.reader, options)
 
 
 SPLIT_SETTINGS = ("fold", "subset", "validate_share", "test_share", "split_seed")
-OWN_DATA = ("folder", "competition")  # readers whose root says which data it is; all others read one published set
+OWN_DATA = ("folder", "competition", "twin")  # readers whose root says which data it is; all others read one published set
 
 
 def check_same_split(trained: Mapping[str, Any], config: DataConfig, source: str) -> None:

@@ -1,0 +1,31 @@
+"""Reader of synthetic people, photographed from nine angles in the layout of the 2020 competition."""
+
+from datasets.competition import Competition
+from datasets.twin.plan import TABLES
+from datasets.twin.receipt import RECEIPT
+from datasets.twin.unpack import unpacked_sample
+from errors import InputError, listing
+from files import existing_folder
+
+
+class Twin(Competition):
+    """Reader of a set made by `python -m datasets.twin`: the one in `root`, or the sample that comes with the repository.
+
+    Attributes: angle (camera) and expression. The photographs of validate and test have no identity. Raises InputError
+    for a set that is not whole.
+    """
+
+    def __init__(self, root: str = ""):
+        if root:
+            folder = existing_folder(root, "the folder of a set made by 'python -m datasets.twin --out DIR'")
+            if not (folder / RECEIPT).is_file():
+                raise InputError(
+                    f"{root!r} has no {RECEIPT} in it; it should be a set made by 'python -m datasets.twin --out DIR'"
+                )
+            absent = [table for table in TABLES.values() if not (folder / table).is_file()]
+            if absent:
+                raise InputError(
+                    f"the set in {root!r} is unfinished (there is no {listing(absent)}); 'python -m datasets.twin' with the "
+                    f"settings in its {RECEIPT} goes on with it"
+                )
+        super().__init__(root or str(unpacked_sample()))
