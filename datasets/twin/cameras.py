@@ -7,7 +7,7 @@ import numpy as np
 from datasets.competition import ANGLES
 
 DISTANCE = 1.25  # metres from camera to head
-HALF_VIEW = 0.135  # metres from the middle of the picture to its edge, at the head
+HALF_VIEW = 0.120  # metres from the middle of the picture to its edge, at the head
 
 
 @dataclass(frozen=True)

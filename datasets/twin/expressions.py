@@ -3,13 +3,13 @@
 import numpy as np
 
 NEUTRAL: dict[str, tuple[float, float]] = {}
-SMILE = {"mouthSmile": (0.55, 0.95), "cheekSquint": (0.3, 0.8), "mouthDimple": (0.0, 0.4), "eyeSquint": (0.1, 0.5)}
+SMILE = {"mouthSmile": (0.75, 1.0), "cheekSquint": (0.4, 0.9), "mouthDimple": (0.0, 0.5), "eyeSquint": (0.2, 0.6)}
 FROWN = {
-    "browDown": (0.7, 1.0),
-    "mouthFrown": (0.4, 0.9),
-    "eyeSquint": (0.2, 0.6),
-    "noseSneer": (0.1, 0.6),
-    "mouthShrugLower": (0.0, 0.4),
+    "browDown": (0.85, 1.0),
+    "mouthFrown": (0.7, 1.0),
+    "eyeSquint": (0.3, 0.7),
+    "noseSneer": (0.3, 0.8),
+    "mouthShrugLower": (0.1, 0.5),
     "mouthPress": (0.0, 0.5),
 }
 EXPRESSIONS = {"E01": NEUTRAL, "E02": SMILE, "E03": FROWN}

@@ -65,7 +65,7 @@ class Scene:
         return Hits(triangle, weights)
 
     def visible(self, points: np.ndarray, normals: np.ndarray, directions: np.ndarray, length: float = FAR) -> np.ndarray:
-        """Whether surfaces at points [R, 3] face directions [L, 3] with nothing in the way for `length` metres: float32 [R, L]."""
+        """Whether surfaces at points [R, 3] face directions [L, 3], nothing in the way for `length` metres: float32 [R, L]."""
         free = np.zeros((len(points), len(directions)), np.float32)
         arrays = [_vectors(points), _vectors(normals), _vectors(directions), length, wp.array(free, copy=False, device="cpu")]
         wp.launch(_shade, free.shape, [self._mesh.id, *arrays], device="cpu")

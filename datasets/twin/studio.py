@@ -26,7 +26,7 @@ SHINE = np.array([0.10, 0.3, 0.25, 0.16, 0.02, 0.02, 0.5, 0.5, 0.02], np.float32
 SHARPNESS = np.array([14, 400, 40, 24, 6, 6, 60, 120, 6], np.float32)
 WRAP = np.array([0.30, 0.14, 0.10], np.float32)  # how far light creeps around skin, by colour: red goes deepest
 OCCLUSION_RAYS, OCCLUSION_LENGTH = 20, 0.06
-HEAD_AIM = np.array([0.0, 0.035, -0.028])  # from between the eyes to what cameras look at
+HEAD_AIM = np.array([0.0, 0.028, -0.028])  # from between the eyes to what cameras look at
 GREY = 0.24  # linear brightness that the camera's exposure aims the head at
 
 
@@ -64,9 +64,9 @@ class Studio:
 
     def photograph(self, person: int, shot: Shot) -> np.ndarray:
         """One photograph, uint8 RGB [image_size, image_size, 3]."""
-        random = np.random.default_rng((self.seed, 2, person, zlib.crc32("_".join(map(str, shot)).encode())))
+        random = self._random(person, shot)
         look, costume = self.look(person), self.costume(person, shot.session)
-        camera = draw_camera(shot.camera, self.eye_middle(look.vertices) + HEAD_AIM, random)
+        camera = draw_camera(shot.camera, self.eye_middle(look.vertices) + HEAD_AIM, random)  # the first draw: see camera()
         lighting = draw_lighting(shot.light, random)
         vertices = self.model.express(look.vertices, draw_actions(shot.expression, random))
         light = self._light(look, costume, vertices, camera, lighting, random)
@@ -74,8 +74,11 @@ class Studio:
 
     def camera(self, person: int, shot: Shot) -> Camera:
         """The camera that takes the photograph."""
-        random = np.random.default_rng((self.seed, 2, person, zlib.crc32("_".join(map(str, shot)).encode())))
-        return draw_camera(shot.camera, self.eye_middle(self.look(person).vertices) + HEAD_AIM, random)
+        return draw_camera(shot.camera, self.eye_middle(self.look(person).vertices) + HEAD_AIM, self._random(person, shot))
+
+    def _random(self, person: int, shot: Shot) -> np.random.Generator:
+        """The chance in one photograph, its own whatever was photographed before."""
+        return np.random.default_rng((self.seed, 2, person, zlib.crc32("_".join(map(str, shot)).encode())))
 
     def eye_middle(self, vertices: np.ndarray) -> np.ndarray:
         """The point between the eyeballs, float32 [3]."""
