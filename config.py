@@ -7,6 +7,7 @@ result and stay out of `experiment`, which is what weight files carry.
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,6 +36,13 @@ class DataConfig:
     """The data set's folder; empty where the reader brings its own photographs (orl, twin)."""
     workers: NonNegativeInt = 0
     """Loader processes beside the main one; the results do not depend on it."""
+    cache: str = os.environ.get("TRIARCHY_CACHE", "data/cache")
+    """Folder that keeps the decoded training photographs for later runs; empty: a temporary file, for this run alone.
+    The environment variable TRIARCHY_CACHE gives another default."""
+    cache_gb: float = Field(default=20.0, ge=0.0)
+    """Size in GiB that the cache may reach; what was used longest ago gives way."""
+    cache_check: bool = False
+    """Compare the photographs with what was decoded byte for byte, in place of trusting their sizes and times."""
     fold: int | None = None
     """cfp: the fold to test on; the next one present validates, the rest train."""
     protocol: str | None = None
@@ -142,7 +150,7 @@ class TrainConfig(StageConfig):
 @settings
 class EvaluateConfig:
     model_weight: str = ""
-    """Weight file of the embedder to evaluate."""
+    """Weight file (.pt) of the embedder to evaluate, or a file (.onnx) exported from one."""
     pairs: str = ""
     """A CSV of pairs (image1, image2 and label: 1 = different, or same: 1 = same) in place of the reader's test pairs."""
     data_root: str = ""
@@ -156,6 +164,16 @@ class EvaluateConfig:
     """Images embedded at once."""
     folds: int = Field(default=10, ge=2)
     """Folds of the published k-fold protocol, computed over the one set of scores (left out if there are too few pairs)."""
+
+
+@settings
+class ExportConfig:
+    out: str = ""
+    """ONNX file to write; empty: beside the weight file, `<name>.onnx` or `<name>-int8.onnx`."""
+    int8: bool = False
+    """Quantise to 8 bits, which takes training photographs and validation pairs to calibrate on."""
+    images: PositiveInt = 256
+    """Training photographs, drawn with the seed, that show int8 how large activations become."""
 
 
 @settings
@@ -186,9 +204,24 @@ class Config:
     """Stage 2, learning identities."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Stage 3, scoring pairs."""
+    export: ExportConfig = ExportConfig()
+    """The embedder as an ONNX file."""
 
 
-ENVIRONMENT = ("results", "resume", "overwrite", "device", "threads", "data.workers", "train.pretrained_weight", "evaluate")
+ENVIRONMENT = (
+    "results",
+    "resume",
+    "overwrite",
+    "device",
+    "threads",
+    "data.workers",
+    "data.cache",
+    "data.cache_gb",
+    "data.cache_check",
+    "train.pretrained_weight",
+    "evaluate",
+    "export",
+)
 """Settings that say where and how a run is carried out, not what it computes from which data."""
 
 
@@ -224,8 +257,10 @@ def _without_options(below: Mapping[str, Any], over: Mapping[str, Any]) -> Mappi
     def chosen_anew(tag: str) -> bool:
         return tag in below and over.get(tag, below[tag]) != below[tag]
 
-    if chosen_anew("name") or chosen_anew("reader"):
+    if chosen_anew("name"):
         return {}
+    if chosen_anew("reader"):
+        return {key: value for key, value in below.items() if f"data.{key}" in ENVIRONMENT}
     if chosen_anew("backbone"):
         return {key: value for key, value in below.items() if key != "backbone_options"}
     return below

@@ -3,8 +3,8 @@
     python evaluate.py --model_weight results/train/weights/triarchy.pt                      # the data set's test pairs
     python evaluate.py --model_weight W.pt --pairs P.csv --data_root DIR                     # any list of pairs
 
-Only the embedder of the weight file is used. The weight file says which data it was trained on; other data need --config
-or --data.* options.
+Only the embedder of the weight file is used; W.onnx, written by export.py, does as well as W.pt. The file says which data
+it was trained on; other data need --config or --data.* options.
 """
 
 from pathlib import Path
@@ -21,7 +21,8 @@ SHORT = {
     "data_root": "evaluate.data_root",
     "batch_size": "evaluate.batch_size",
 }
-WITHOUT = ("pretext", "train", "model", "similarity", "resume", "overwrite")  # these are the weight file's own
+WITHOUT = ("pretext", "train", "model", "similarity", "resume", "overwrite", "data.cache", "export")
+"""The weight file's own settings, and those of training alone."""
 
 
 def evaluate(config: Config) -> Path:

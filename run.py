@@ -38,7 +38,7 @@ def replace(config: Config, section: str, **values: object) -> Config:
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, {}, without=("evaluate.model_weight",))
+    arguments = read_arguments(__doc__, {}, without=("evaluate.model_weight", "export"))
     submission = run(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
     print(f"submission: {submission}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cli import DEFAULT_CONFIG, read_arguments
 from config import Config, read_config
+from datasets.cache import open_cache
 from datasets.images import Photographs
 from datasets.manifest import digest
 from datasets.reading import check_same_split, open_reader
@@ -26,7 +27,7 @@ SHORT = {
     "num_instances": "train.num_instances",
     "pretrained_weight": "train.pretrained_weight",
 }
-WITHOUT = ("pretext", "evaluate")
+WITHOUT = ("pretext", "evaluate", "export")
 
 
 def train(config: Config) -> Path:
@@ -42,8 +43,9 @@ def train(config: Config) -> Path:
         check_same_split(trained_on(load_weights(start, WEIGHT_KINDS)), config.data, repr(start))
     people = f"{len(faces.identities):,} people, {len(faces):,} photographs"
     print(f"train: {people}, starting from {start or 'scratch'}; {len(pairs):,} pairs validate")
-    photographs = Photographs(faces, config.model.image_size, "read training photographs")
-    held_out = Photographs(known, config.model.image_size, "read validation photographs")
+    cache = open_cache(config.data)
+    photographs = Photographs(faces, config.model.image_size, "read training photographs", cache)
+    held_out = Photographs(known, config.model.image_size, "read validation photographs", cache)
     recipe = TRAIN_RECIPES.build(config.train.recipe, config=config, faces=faces, photographs=photographs)
     run = Run(config, "train", digest(faces, photographs.digest, pairs, held_out.digest), file_digest(start) if start else None)
     return fit(recipe, run, Validation(pairs, held_out, config) if len(pairs) else None)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cli import DEFAULT_CONFIG, read_arguments
 from config import Config, read_config
+from datasets.cache import open_cache
 from datasets.images import Photographs
 from datasets.manifest import digest
 from datasets.reading import open_reader
@@ -18,7 +19,7 @@ from training.run import Run
 from training.seed import seed_everything
 
 SHORT = {"epochs": "pretext.epochs", "lr": "pretext.lr", "batch_size": "pretext.batch_size"}
-WITHOUT = ("train", "evaluate")
+WITHOUT = ("train", "evaluate", "export")
 
 
 def train_pretext(config: Config) -> Path:
@@ -29,8 +30,9 @@ def train_pretext(config: Config) -> Path:
     faces, held_out = reader.faces("train"), reader.faces("validate")
     attributes = ", ".join(faces.attributes) or "rotation (the photographs have no attribute labels)"
     print(f"pretext: {len(faces):,} photographs, {len(held_out):,} held out; learning {attributes}")
-    photographs = Photographs(faces, config.model.image_size, "read training photographs")
-    held_out_photographs = Photographs(held_out, config.model.image_size, "read held-out photographs")
+    cache = open_cache(config.data)
+    photographs = Photographs(faces, config.model.image_size, "read training photographs", cache)
+    held_out_photographs = Photographs(held_out, config.model.image_size, "read held-out photographs", cache)
     recipe = PRETEXT_RECIPES.build(config.pretext.recipe, config=config, faces=faces, photographs=photographs)
     run = Run(config, "pretext", digest(faces, photographs.digest, held_out, held_out_photographs.digest))
     return fit(recipe, run, recipe.validation(held_out, held_out_photographs))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.manifest import Face, Manifest, Pairs, check_files
+from datasets.manifest import Face, Manifest, Pairs
+from datasets.presence import check_files
 from errors import InputError, listing
 from files import existing_folder
 

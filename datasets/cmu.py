@@ -8,7 +8,8 @@ No scale is 128 x 120 pixels, `_2` is 64 x 60 and `_4` is 32 x 30. Files that en
 from pathlib import PurePosixPath
 
 from datasets.folder import visible
-from datasets.manifest import Face, Manifest, check_files
+from datasets.manifest import Face, Manifest
+from datasets.presence import check_files
 from datasets.split import SplitReader
 from errors import InputError, listing
 from files import existing_folder

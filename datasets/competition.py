@@ -8,9 +8,13 @@ Photographs lie beside their CSV. A file name tells its conditions: in its stem,
 is the camera and the one before that the expression.
 """
 
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from sys import intern
 
-from datasets.manifest import Face, Manifest, Pairs, check_files
+from datasets.manifest import Manifest, Pairs
+from datasets.presence import check_files
 from datasets.tables import read_answers, read_csv
 from errors import InputError, listing
 from files import existing_folder
@@ -35,18 +39,19 @@ class Competition:
     def faces(self, split: str) -> Manifest:
         """The photographs of train_meta.csv in its order; for validate and test those of the pairs, sorted by name."""
         if split != "train":
-            pairs = self.pairs(split)
-            return self._manifest(pairs.file_names, [None] * len(pairs.file_names), self._csv(split))
+            names = self.pairs(split).file_names
+            return self._manifest(names, [None] * len(names), self._csv(split))
         path = self._csv(split)
         table = read_csv(path, ["face_id", "file_name"])
-        check_files(path.parent, table["file_name"], repr(str(path)))
-        nameless = int((table["face_id"].str.strip() == "").sum())
+        names, identities = (table[column].to_numpy(dtype=object) for column in ("file_name", "face_id"))
+        check_files(path.parent, names, repr(str(path)))
+        nameless = sum(count for name, count in Counter(identities).items() if not name.strip())
         if nameless:
             raise InputError(f"{str(path)!r}: {nameless:,} of {len(table):,} rows have an empty face_id; each needs one")
         twice = sorted(table["file_name"][table["file_name"].duplicated()].unique())
         if twice:
             raise InputError(f"{str(path)!r} lists {len(twice):,} photographs more than once: {listing(twice)}")
-        return self._manifest(table["file_name"].tolist(), table["face_id"].tolist(), path)
+        return self._manifest(names, identities, path)
 
     def pairs(self, split: str) -> Pairs:
         """The pairs of validate or test in the order of their CSV; train has none."""
@@ -55,30 +60,39 @@ class Competition:
         path = self._csv(split)
         table = read_csv(path, ["image1", "image2"])
         answers = read_answers(table, path)
-        check_files(path.parent, sorted({*table["image1"], *table["image2"]}), repr(str(path)))
-        return Pairs.of(table["image1"], table["image2"], answers, path.parent)
+        pairs = Pairs.of(*(table[column].to_numpy(dtype=object) for column in ("image1", "image2")), answers, path.parent)
+        check_files(path.parent, pairs.file_names, repr(str(path)))
+        return pairs
 
     def _csv(self, split: str) -> Path:
         return self.root / split / ("train_meta.csv" if split == "train" else f"{split}_label.csv")
 
-    def _manifest(self, names: list[str], identities: list[str | None], source: Path) -> Manifest:
-        attributes = [conditions(name) for name in names]
-        wrong = [
-            f"{value} in {name!r}"
-            for name, known in zip(names, attributes)
-            for attribute, right in (("angle", ANGLES), ("expression", EXPRESSIONS))
-            if (value := known.get(attribute)) is not None and value not in right
-        ]
+    def _manifest(self, names: Sequence[str], identities: Sequence[str | None], source: Path) -> Manifest:
+        known = conditions(names)
+        right = {"angle": {None, *ANGLES}, "expression": {None, *EXPRESSIONS}}
+        wrong = []
+        if any(set(known[attribute]) - values for attribute, values in right.items()):
+            rows = ((name, known[attribute][row], right[attribute]) for row, name in enumerate(names) for attribute in right)
+            wrong = [f"{value} in {name!r}" for name, value, values in rows if value not in values]
         if wrong:
             raise InputError(
                 f"{str(source)!r}: {len(wrong):,} conditions in the names of {len(names):,} photographs are unknown: "
                 f"{listing(wrong)}; cameras are {', '.join(ANGLES)} and expressions {', '.join(EXPRESSIONS)}, "
                 f"as in 'id_S001_L1_E01_C7_1.jpg'"
             )
-        return Manifest.of(map(Face, names, identities, attributes), source.parent, MIRRORS)
+        told = {attribute: values for attribute, values in known.items() if any(values)}
+        return Manifest.of_columns(names, identities, told, source.parent, MIRRORS)
 
 
-def conditions(name: str) -> dict[str, str]:
-    """Angle and expression as told, right or wrong, by a file name; empty for a stem of fewer than three fields."""
-    fields = PurePosixPath(name).stem.split("_")
-    return {"angle": fields[-2], "expression": fields[-3]} if len(fields) >= 3 else {}
+def conditions(names: Iterable[str]) -> dict[str, list[str | None]]:
+    """Angle and expression as told, right or wrong, by each file name; None for a stem of fewer than three fields."""
+    angles: list[str | None] = []
+    expressions: list[str | None] = []
+    for name in names:  # nothing slower than this in here: there may be a million
+        file = name.rpartition("/")[2]
+        stem, _, suffix = file.rpartition(".")
+        fields = (stem if stem and suffix else file).split("_")
+        told = len(fields) >= 3
+        angles.append(intern(fields[-2]) if told else None)
+        expressions.append(intern(fields[-3]) if told else None)
+    return {"angle": angles, "expression": expressions}

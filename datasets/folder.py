@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from datasets.competition import MIRRORS as COMPETITION_MIRRORS
-from datasets.manifest import BOX, Face, Manifest, check_files
+from datasets.manifest import BOX, Manifest
+from datasets.presence import check_files
 from datasets.split import SplitReader
 from datasets.tables import read_csv
 from errors import InputError, listing
@@ -39,14 +40,15 @@ class Folder(SplitReader):
     def __init__(self, root: str, validate_share: float = 0.2, test_share: float = 0.2, pairs: int = 1000, split_seed: int = 0):
         folder = existing_folder(root, "a folder with one folder of photographs per person")
         people = visible(folder, folders=True)
-        names = [f"{person}/{name}" for person in people for name in visible(folder / person, self.suffixes)]
+        photographs = [(person, name) for person in people for name in visible(folder / person, self.suffixes)]
+        names = [f"{person}/{name}" for person, name in photographs]
         if not names:
             raise InputError(
                 f"{str(folder)!r} has no photographs in its folders; it should have one folder per person, with files "
                 f"{listing(self.suffixes, most=20)} in it"
             )
         check_files(folder, names, repr(str(folder)))
-        manifest = Manifest.of([Face(name, name.split("/")[0], {}) for name in names], folder)
+        manifest = Manifest.of_columns(names, [person for person, _ in photographs], {}, folder)
         attributes = folder / "attributes.csv"
         if attributes.exists():
             table = pd.concat([manifest.table, _read_attributes(attributes, names)], axis=1)

@@ -3,23 +3,38 @@
 import hashlib
 import io
 import os
+import platform
 import shutil
 import tempfile
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
+from datasets.cache import About, Cache, Entry, checksum
 from datasets.manifest import Manifest
+from datasets.originals import Digest, Originals
 from errors import InputError, listing
 from progress import progress
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")  # no format whose reader starts another program (EPS)
 LARGEST_MARGIN = 10  # in sides of the photograph: a mistyped box must not fill the memory
+DECODER = "\n".join(
+    [
+        hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),  # no version number that one could forget to raise
+        *(f"{name} {features.version(name)}" for name in ("pil", "jpg", "libjpeg_turbo", "zlib", "libtiff", "webp")),
+        cv2.getBuildInformation(),
+        cv2.getCPUFeaturesLine(),
+        f"numpy {np.__version__} on {platform.machine()}",
+    ]
+)
+"""All that the pixels depend on beside the photographs: another text, and what was decoded before is not used."""
 
 
 def read_photograph(content: bytes) -> np.ndarray:
@@ -115,29 +130,67 @@ def _in_order(pool: ThreadPoolExecutor, function: Callable[[int], Any], count: i
 
 
 class Photographs:
-    """The photographs of a manifest decoded once: uint8 [N, side, side, 3] in a memory-mapped file that goes with the object.
+    """The photographs of a manifest, decoded once: uint8 [N, side, side, 3] in a memory-mapped file, read-only.
 
-    `digest` is the SHA-256 over all names and files, in order: it changes if any byte of the data does.
+    `digest` is the SHA-256 over all names and files, in order, as they were when decoded: it changes if any byte of the
+    data does. With a cache the file is one of its entries, which serves as long as the files (see `Originals`), the face
+    boxes, the side and the decoder are the same. Without one, or if it is too small, a nameless temporary file goes with
+    the object. Raises InputError for photographs that cannot be read and for a disk that is too full.
     """
 
-    def __init__(self, faces: Manifest, side: int, title: str):
+    def __init__(self, faces: Manifest, side: int, title: str, cache: Cache | None = None):
         self.file_names = faces.file_names
-        size, free = len(faces) * side * side * 3, shutil.disk_usage(tempfile.gettempdir()).free
-        if size > free:  # writing to a mapping on a full disk would kill the process without a word
-            raise InputError(
-                f"{len(faces):,} photographs of {side} x {side} pixels take {size / 2**30:,.1f} GiB, and the temporary folder"
-                f" {tempfile.gettempdir()!r} has {free / 2**30:,.1f} GiB free; set TMPDIR to a folder with more room"
-            )
-        with tempfile.TemporaryFile() as file:  # the mapping keeps the nameless file alive
-            self.pixels = np.memmap(file, dtype=np.uint8, mode="w+", shape=(len(faces), side, side, 3))
-        total = hashlib.sha256()
-        for index, (pixels, digest) in enumerate(decode_all(faces, side, title)):
-            self.pixels[index] = pixels
-            total.update(self.file_names[index].encode() + b"\0" + digest)
-        self.digest = total.hexdigest()
+        shape = (len(faces), side, side, 3)
+        entry = _cached(faces, side, title, cache) if cache else None
+        file, about = entry or _temporary(faces, side, title)
+        with file:  # the mapping has its own descriptor, which keeps an entry in use and a nameless file alive
+            self.pixels = np.memmap(file, dtype=np.uint8, mode="r", shape=shape) if len(faces) else np.empty(shape, np.uint8)
+        self.digest = about["digest"]
 
     def __len__(self) -> int:
         return len(self.file_names)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return self.pixels[index]
+        """One photograph, uint8 [side, side, 3]: a copy, which may be changed."""
+        return np.array(self.pixels[index])
+
+
+def _cached(faces: Manifest, side: int, title: str, cache: Cache) -> Entry | None:
+    """The decoded photographs as an entry of the cache; None if it is too small for them."""
+    originals = Originals(faces)
+    size = len(faces) * side * side * 3
+
+    def valid(entry: Entry) -> bool:
+        whole = not cache.check or entry.about.get("checksum") == checksum(entry.file, size)
+        return whole and originals.unchanged(entry.about, cache.check)
+
+    def write(file: BinaryIO) -> About:
+        return {"taken": originals.taken, **_decode(faces, side, title, file, originals.unsettled(originals.taken))}
+
+    return cache.entry(originals.key(f"{side} {DECODER}"), size, title, valid, write)
+
+
+def _temporary(faces: Manifest, side: int, title: str) -> Entry:
+    size, folder = len(faces) * side * side * 3, tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise InputError(
+            f"{len(faces):,} photographs of {side} x {side} pixels take {size / 2**30:,.1f} GiB, and the temporary folder"
+            f" {folder!r} has {free / 2**30:,.1f} GiB free; set TMPDIR to a folder with more room"
+        )
+    file = tempfile.TemporaryFile()
+    about = _decode(faces, side, title, file)
+    file.flush()
+    return Entry(file, about)
+
+
+def _decode(faces: Manifest, side: int, title: str, file: BinaryIO, unsettled: Iterable[int] = ()) -> About:
+    """Write the pixels of all photographs to a file and return what `Originals.unchanged` will want to know."""
+    everything, part, check, unsettled = Digest(), Digest(), 0, set(unsettled)
+    for index, (pixels, digest) in enumerate(decode_all(faces, side, title)):
+        content = pixels.tobytes()
+        file.write(content)
+        check = zlib.crc32(content, check)
+        for total in (everything, part) if index in unsettled else (everything,):
+            total.add(faces.file_names[index], digest)
+    return {"digest": str(everything), "unsettled": str(part), "checksum": check}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-
-from errors import InputError, listing
-from files import escapes
 
 BOX = ("left", "top", "right", "bottom")
 Mirrors = Mapping[str, Mapping[str, str]]
@@ -48,9 +44,22 @@ class Manifest:
         """A manifest of single faces; the columns are all attributes that any of them has, sorted."""
         faces = list(faces)
         names = sorted({name for face in faces for name in face.attributes})
-        columns = {"file_name": [face.file_name for face in faces], "face_id": [face.face_id for face in faces]}
-        columns |= {name: [face.attributes.get(name) for face in faces] for name in names}
-        return Manifest(pd.DataFrame(columns, dtype=object), Path(root), mirrors or {})
+        attributes = {name: [face.attributes.get(name) for face in faces] for name in names}
+        return Manifest.of_columns(
+            [face.file_name for face in faces], [face.face_id for face in faces], attributes, root, mirrors
+        )
+
+    @staticmethod
+    def of_columns(
+        file_names: Iterable[str],
+        face_ids: Iterable[str | None],
+        attributes: Mapping[str, Iterable[str | None]],
+        root: Path,
+        mirrors: Mirrors | None = None,
+    ) -> Manifest:
+        """A manifest of whole columns, all equally long; a million faces are no million objects."""
+        columns = {"file_name": file_names, "face_id": face_ids, **attributes}
+        return Manifest(_table(columns), Path(root), mirrors or {})
 
     def __len__(self) -> int:
         return len(self.table)
@@ -112,9 +121,9 @@ class Pairs:
 
     @staticmethod
     def of(first: Iterable[str], second: Iterable[str], same: Iterable[bool | None] | None, root: Path) -> Pairs:
-        first, second = list(first), list(second)
-        answers = [None] * len(first) if same is None else list(same)
-        return Pairs(pd.DataFrame({"first": first, "second": second, "same": answers}, dtype=object), Path(root))
+        first = list(first)
+        answers = [None] * len(first) if same is None else same
+        return Pairs(_table({"first": first, "second": second, "same": answers}), Path(root))
 
     def __len__(self) -> int:
         return len(self.table)
@@ -139,55 +148,14 @@ class Pairs:
         return self.table["same"].to_numpy(dtype=bool)
 
 
+def _table(columns: Mapping[str, Iterable]) -> pd.DataFrame:
+    """A table of these very objects; pandas is given arrays, since it would look for a type in every cell of a list."""
+    return pd.DataFrame({name: np.fromiter(cells, dtype=object) for name, cells in columns.items()}, dtype=object)
+
+
 def codes(column: pd.Series, values: list[str]) -> np.ndarray:
     """Positions of a column's entries in `values`, int64 [N]; -1 for a missing entry."""
     return pd.Categorical(column, categories=values).codes.astype(np.int64)
-
-
-def check_files(root: Path, file_names: Iterable[str], source: str) -> None:
-    """Refuse file names that are no text, leave `root` or name no file; `source` is the list that they came from.
-
-    Every faulty name is counted and the first few are shown. Symbolic links are followed and must end inside the root.
-    """
-    names = list(file_names)
-    garbled = [name for name in names if not _is_text(name)]
-    if garbled:
-        raise InputError(f"{source}: {len(garbled):,} file names are not UTF-8 text without NUL: {listing(map(ascii, garbled))}")
-    real_root = os.path.realpath(root)
-    folders: dict[str, bool] = {}  # a link can only hide in the few folders or in a file that is itself a link
-
-    def leaves(name: str) -> bool:
-        if escapes(name):
-            return True
-        path = os.path.join(root, name)
-        folder = os.path.dirname(path)
-        if folder not in folders:
-            folders[folder] = _inside(folder, real_root)
-        return not folders[folder] or (os.path.islink(path) and not _inside(path, real_root))
-
-    outside = [name for name in names if leaves(name)]
-    if outside:
-        raise InputError(
-            f"{source}: {len(outside):,} file names lead out of the data root {str(root)!r}, which is not allowed: "
-            f"{listing(outside)}"
-        )
-    missing = [name for name in names if not os.path.isfile(os.path.join(root, name))]
-    if missing:
-        raise InputError(
-            f"{source}: {len(missing):,} of {len(names):,} photographs are missing in {str(root)!r}: {listing(missing)}"
-        )
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # the name of a file on disk in another encoding
-        return False
-    return "\0" not in name
-
-
-def _inside(path: str, real_root: str) -> bool:
-    return os.path.commonpath([os.path.realpath(path), real_root]) == real_root
 
 
 def digest(*parts: Manifest | Pairs | str) -> str:

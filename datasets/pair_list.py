@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from datasets.manifest import Pairs, check_files
+from datasets.manifest import Pairs
+from datasets.presence import check_files
 from datasets.tables import read_answers, read_csv
 
 
@@ -14,6 +15,7 @@ def read_pairs_csv(path: str | Path, data_root: str | Path = "") -> Pairs:
     """
     path = Path(path)
     table = read_csv(path, ["image1", "image2"])
-    pairs = Pairs.of(table["image1"], table["image2"], read_answers(table, path), Path(data_root or path.parent))
+    names = (table[column].to_numpy(dtype=object) for column in ("image1", "image2"))
+    pairs = Pairs.of(*names, read_answers(table, path), Path(data_root or path.parent))
     check_files(pairs.root, pairs.file_names, repr(str(path)))
     return pairs

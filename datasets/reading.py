@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from config import DataConfig
+from config import ENVIRONMENT, DataConfig
 from datasets import READERS, Reader
 from errors import InputError
 
@@ -14,9 +14,12 @@ OWN_PHOTOGRAPHS = ("orl", "twin")  # readers that bring photographs and need no 
 
 def open_reader(config: DataConfig) -> Reader:
     """The configured reader. Raises InputError for an unknown one, an absent root or an option that it does not have."""
-    options: dict[str, Any] = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
-    for environment in ("reader", "workers"):
-        del options[environment]
+    settings = dataclasses.asdict(config)
+    options: dict[str, Any] = {
+        name: value
+        for name, value in settings.items()
+        if value is not None and name != "reader" and f"data.{name}" not in ENVIRONMENT
+    }
     if config.reader in READERS and not config.root and config.reader not in OWN_PHOTOGRAPHS:
         raise InputError(f"reader {config.reader!r} needs the data set's folder: pass --data.root DIR")
     return READERS.build(config.reader, options)

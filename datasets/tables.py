@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from errors import InputError, listing
@@ -20,7 +21,9 @@ def read_csv(path: Path, required: Sequence[str]) -> pd.DataFrame:
     """
     try:
         # With header=None a row longer than the header is an error; else pandas would shift such rows by one column.
-        rows = pd.read_csv(path, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig", compression=None)
+        # Read in one piece (low_memory), equal cells of a column are one object: a million rows name a few thousand people.
+        options = {"dtype": str, "keep_default_na": False, "low_memory": False}
+        rows = pd.read_csv(path, header=None, encoding="utf-8-sig", compression=None, **options)
     except OSError as error:
         raise InputError(
             f"{str(path)!r} cannot be read ({error.strerror or error}); it should be a CSV with the columns {', '.join(required)}"
@@ -50,10 +53,10 @@ def read_answers(table: pd.DataFrame, path: Path) -> list[bool | None]:
         raise InputError(f"{str(path)!r} has both a column 'label' (1 = different) and a column 'same' (1 = same); keep one")
     for column, meaning in (("same", SAME), ("label", DIFFERENT)):
         if column in table.columns:
-            cells = table[column].str.strip()
-            wrong = ~cells.isin([*meaning, ""])
+            places, cells = pd.factorize(table[column])  # of a million cells, the few that differ
+            wrong = np.array([cell.strip() not in {*meaning, ""} for cell in cells])[places]
             if wrong.any():
-                row = int(wrong.to_numpy().argmax())
+                row = int(wrong.argmax())
                 raise InputError(f"{str(path)!r} line {row + 2}: {column} is {table[column][row]!r}; it should be 0, 1 or empty")
-            return [meaning.get(cell) for cell in cells]
+            return np.array([meaning.get(cell.strip()) for cell in cells], dtype=object)[places].tolist()
     return [None] * len(table)

@@ -43,13 +43,18 @@ def load_weights(path: str | Path, kinds: tuple[str, ...] = ("embedder",)) -> di
         raise InputError(f"{str(path)!r} has weight format {content['format']!r}; this version reads format {FORMAT}")
     if content["kind"] not in kinds:
         raise InputError(f"{str(path)!r} holds a {content['kind']!r} model; expected {listing(kinds)}")
-    state, about = content["state"], content["about"]
+    state = content["state"]
     if not isinstance(state, dict) or not all(isinstance(name, str) and _is_plain(value) for name, value in state.items()):
         raise InputError(f"{str(path)!r} is corrupt: its state is not a table of dense tensors of real numbers")
+    check_about(content["about"], path)
+    return content
+
+
+def check_about(about: Any, path: str | Path) -> None:
+    """Raise InputError if what the file says about itself cannot be read as such."""
     sections = [about, about.get("config", {}), about.get("validation", {})] if isinstance(about, dict) else [about]
     if not all(isinstance(section, dict) for section in sections):
         raise InputError(f"{str(path)!r} is corrupt: its description is not a table of settings and figures")
-    return content
 
 
 def trained_on(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,22 @@
 """What several tests share."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+CACHE = pytest.StashKey[tempfile.TemporaryDirectory]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """All tests share one cache of decoded photographs, which is not the project's own; scripts that they start, too."""
+    config.stash[CACHE] = tempfile.TemporaryDirectory(prefix="triarchy-cache-")
+    os.environ["TRIARCHY_CACHE"] = config.stash[CACHE].name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[CACHE].cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BASE = {"errors", "registry", "files", "progress", "config"}
-SCRIPTS = {"train_pretext", "train", "evaluate", "run", "cli"}
+SCRIPTS = {"train_pretext", "train", "evaluate", "export", "run", "cli"}
 MAY_IMPORT = {
     "datasets": BASE,
     "models": BASE,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from datasets.competition import Competition
 from datasets.kface.reader import read_pair_list
-from datasets.manifest import check_files
 from datasets.pair_list import read_pairs_csv
+from datasets.presence import check_files
 from datasets.tables import read_answers, read_csv
 from errors import InputError
 from files import escapes

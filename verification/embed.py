@@ -29,7 +29,7 @@ def embed_images(
 ) -> Embeddings:
     """Embed uint8 images [S, S, 3], one for each of `file_names` and in their order; with `flip` also mirrored."""
     embedder.eval()
-    device = next(embedder.parameters()).device
+    device = next((parameter.device for parameter in embedder.parameters()), "cpu")  # an exported embedder has none
     plain, mirrored = [], []
     batch: list[np.ndarray] = []
 

@@ -14,8 +14,8 @@ from datasets.manifest import Manifest, Pairs
 from datasets.pair_list import read_pairs_csv
 from datasets.reading import check_same_split, open_reader
 from errors import InputError
-from models.embedder import build_embedder, parameter_count
-from models.weights import calibrated_threshold, file_digest, fill, load_weights, trained_on
+from models.model_file import build_shipped, is_exported, read_model_file
+from models.weights import calibrated_threshold, file_digest, trained_on
 from verification.decisions import decide, threshold
 from verification.embed import Embeddings, embed_images
 from verification.metrics import breakdown, k_fold, verification_metrics
@@ -36,13 +36,15 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     weight = merge(layers, overrides).get("evaluate", {}).get("model_weight")
     if not weight:
         raise InputError("which weights? pass --model_weight results/train/weights/<run>.pt")
-    content = load_weights(weight)
+    content = read_model_file(weight)
     stored = content["about"].get("config", {})
     values = merge({key: value for key, value in stored.items() if key != "train"}, layers)
     own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
     if not config.evaluate.pairs:
         check_same_split(trained_on(content), config.data, repr(weight))
+    if config.device == "cuda" and is_exported(weight):
+        raise InputError(f"device is 'cuda', but an exported model such as {weight!r} runs on the CPU; use --device cpu")
     return config
 
 
@@ -55,11 +57,10 @@ class Evaluation:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
         self.pairs, self.known = open_pairs(config)
-        weights = load_weights(config.evaluate.model_weight)
-        self.embedder = build_embedder(config.model)
-        fill(self.embedder, weights["state"], source=repr(config.evaluate.model_weight))
+        content = read_model_file(config.evaluate.model_weight)
+        self.embedder, self.parameters = build_shipped(content, config.model, repr(config.evaluate.model_weight))
         self.embedder.to(device)
-        self.calibrated = calibrated_threshold(weights, config.evaluate.flip)
+        self.calibrated = calibrated_threshold(content, config.evaluate.flip)
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
 
     def embed(self) -> Embeddings:
@@ -98,7 +99,7 @@ class Evaluation:
             "flip": self.config.evaluate.flip,
             "pairs": len(pairs),
             "images": len(self.known),
-            "parameters": parameter_count(self.embedder),
+            "parameters": self.parameters,
             "seconds": round(time.monotonic() - self.started, 2),
             "weights_digest": file_digest(self.config.evaluate.model_weight),
             "k_fold": self._k_fold(scores, pairs.same),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from config import Config
@@ -34,14 +35,20 @@ class Validation:
 
     def __call__(self, embedder: nn.Module) -> dict[str, Any]:
         """{"score", "accuracy", "auc", ..., "thresholds": {"plain": ..., "flip": ...}}"""
+        scores = self.scores(embedder)
+        return self.figures(scores, {view: calibrate(scores[view], self.pairs.same) for view in VIEWS})
+
+    def scores(self, embedder: nn.Module) -> dict[str, np.ndarray]:
+        """The scores of the pairs, float64 [P], for each way to embed."""
         indices = progress(range(len(self.photographs)), "validate", unit="photo", leave=False)
         images = (self.photographs[index] for index in indices)
         embeddings = embed_images(embedder, images, self.photographs.file_names, self.batch_size, flip=True)
-        same = self.pairs.same
-        scores = {
+        return {
             view: score_pairs(embeddings.vectors(flip), self.photographs.file_names, self.pairs, self.similarity)
             for view, flip in VIEWS.items()
         }
-        thresholds = {view: calibrate(scores[view], same) for view in VIEWS}
-        figures = verification_metrics(scores["plain"], same, thresholds["plain"])
+
+    def figures(self, scores: dict[str, np.ndarray], thresholds: dict[str, float]) -> dict[str, Any]:
+        """What `__call__` returns, for given scores and thresholds."""
+        figures = verification_metrics(scores["plain"], self.pairs.same, thresholds["plain"])
         return {"score": figures["auc"], **figures, "thresholds": thresholds}

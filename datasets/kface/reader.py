@@ -6,7 +6,8 @@ from pathlib import Path
 from datasets.draw import draw_pairs, random_stream
 from datasets.folder import visible
 from datasets.kface.layout import ATTRIBUTES, MIRRORS, PATH, SUBSETS, TEST_PEOPLE, high_folder, photographs
-from datasets.manifest import Face, Manifest, Pairs, check_files
+from datasets.manifest import Face, Manifest, Pairs
+from datasets.presence import check_files
 from datasets.split import SPLITS, split_identities
 from datasets.tables import SAME
 from errors import InputError, listing

@@ -1,0 +1,62 @@
+"""The trained embedder as an ONNX file, for onnxruntime and whatever else runs ONNX; evaluate.py takes it like the weights.
+
+    python export.py --model_weight results/train/weights/triarchy.pt               # -> results/train/weights/triarchy.onnx
+    python export.py --model_weight results/train/weights/triarchy.pt --int8        # -> ...-int8.onnx, a quarter of the size
+
+The file holds all that the weight file says of itself: settings, threshold, data trained on. --int8 reads training
+photographs and validation pairs, from where the weight file says or from --data.* options, and calibrates the threshold
+anew. It takes the packages of requirements-serve.txt.
+"""
+
+from pathlib import Path
+
+from cli import read_arguments
+from config import Config
+from errors import InputError, run_script
+from models.model_file import build_shipped, is_exported
+from models.serving import require_packages
+from models.weights import file_digest, load_weights
+from training.seed import seed_everything
+from verification.evaluation import evaluation_config
+from verification.quantisation import quantised
+
+SHORT = {"model_weight": "evaluate.model_weight", "out": "export.out", "int8": "export.int8"}
+WITHOUT = ("pretext", "train", "model", "similarity", "name", "results", "resume", "overwrite", "device", "data.workers")
+WITHOUT += ("evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip", "evaluate.folds")
+
+
+def export(config: Config) -> Path:
+    """Write the ONNX file and return its path."""
+    seed_everything(config.seed, config.threads)
+    source = Path(config.evaluate.model_weight)
+    out = Path(config.export.out or source.with_name(f"{source.stem}{'-int8' if config.export.int8 else ''}.onnx"))
+    if not is_exported(out):
+        raise InputError(f"--out is {str(out)!r}; its name should end in .onnx, by which evaluate.py knows it")
+    require_packages()
+    from models.serving.graph import make_graph
+    from models.serving.onnx_file import INPUT, write_model
+
+    content = load_weights(source)
+    embedder, parameters = build_shipped(content, config.model, repr(str(source)))
+    graph = make_graph(embedder, config.model.image_size)
+    about = {**content["about"], "parameters": parameters, "input": INPUT, "source_digest": file_digest(source)}
+    if config.export.int8:
+        graph, about = quantised(graph, about, config)
+        if about["float_validation"]:
+            before, after = (about[name]["accuracy"] for name in ("float_validation", "validation"))
+            print(f"  validation accuracy {before:.2%} in float, {after:.2%} in int8")
+    write_model(out, graph, about)
+    print(f"  {parameters:,} parameters, {out.stat().st_size / 1e6:.2f} MB")
+    return out
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__, SHORT, without=WITHOUT)
+    chosen = arguments.overrides.get("export", {})
+    if not chosen.get("int8") and ("data" in arguments.overrides or "images" in chosen):
+        raise InputError("--data.* and --export.images choose photographs to calibrate int8 on; add --int8 or leave them out")
+    print(f"model: {export(evaluation_config(arguments.configs, arguments.overrides))}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,90 @@
+"""int8 for a trained embedder: ranges from its training photographs, thresholds anew from its validation pairs."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from config import Config
+from datasets import Reader
+from datasets.cache import open_cache
+from datasets.draw import random_stream
+from datasets.images import Photographs, decode_all
+from datasets.reading import open_reader
+from datasets.transforms import network_input
+from errors import InputError
+from models.model_file import build_shipped
+from models.weights import calibrated_threshold
+from progress import progress
+from verification.decisions import calibrate, decide
+from verification.validation import VIEWS, Validation
+
+BATCH = 4  # images a batch: the extremes of one say little, those of many are the outliers that their mean should tame
+
+
+def quantised(graph: bytes, about: Mapping[str, Any], config: Config) -> tuple[bytes, dict[str, Any]]:
+    """The graph in int8 and what its file says about itself.
+
+    graph, about: of the float model. Where the data set has validation pairs, the new `validation` holds the figures and
+    thresholds of int8 on them, and `float_validation` those of the float model on the same pairs at its own thresholds.
+    Raises InputError if the data set has no training photographs.
+    """
+    from models.serving.quantise import quantise  # needs packages that evaluation does not
+
+    reader = open_reader(config.data)
+    images = _draw(reader, config)
+    batches = (network_input(torch.from_numpy(images[start : start + BATCH])) for start in range(0, len(images), BATCH))
+    steps = progress(batches, "calibrate", total=math.ceil(len(images) / BATCH), unit="batch")
+    small = quantise(graph, (batch.contiguous().numpy() for batch in steps))
+    return small, {
+        **about,
+        **_validate(graph, small, about, reader, config),
+        "int8": {"images": len(images), "seed": config.seed},
+    }
+
+
+def _draw(reader: Reader, config: Config) -> np.ndarray:
+    """Training photographs drawn with the seed, in the reader's order, uint8 [N, S, S, 3]."""
+    faces = reader.faces("train")
+    if not len(faces):
+        raise InputError(f"int8 is calibrated on training photographs, and {str(reader.root)!r} has none")
+    chosen = np.zeros(len(faces), dtype=bool)
+    stream = random_stream(config.seed, "int8")
+    chosen[stream.choice(len(faces), min(config.export.images, len(faces)), replace=False)] = True
+    decoded = decode_all(faces.where(chosen), config.model.image_size, "read photographs to calibrate on")
+    return np.stack([pixels for pixels, _ in decoded])
+
+
+def _validate(graph: bytes, small: bytes, about: Mapping[str, Any], reader: Reader, config: Config) -> dict[str, Any]:
+    """Figures and thresholds of both graphs; no thresholds, and no figures, without answered validation pairs."""
+    pairs = reader.pairs("validate")
+    pairs = pairs.where(pairs.answered)
+    if not len(pairs):
+        return {"validation": {}, "float_validation": {}}
+    known = reader.faces("validate").of_files(pairs.file_names)
+    photographs = Photographs(known, config.model.image_size, "read validation photographs", open_cache(config.data))
+    validation = Validation(pairs, photographs, config)
+    before, after = (
+        validation.scores(build_shipped({"graph": content, "about": about}, config.model, "the exported model").embedder)
+        for content in (graph, small)
+    )
+    stored = {view: calibrated_threshold({"about": about}, flip) for view, flip in VIEWS.items()}
+    own = {view: calibrate(before[view], pairs.same) if stored[view] is None else stored[view] for view in VIEWS}
+    return {
+        "validation": validation.figures(
+            after, {view: _follow(before[view], own[view], after[view], pairs.same) for view in VIEWS}
+        ),
+        "float_validation": validation.figures(before, own),
+    }
+
+
+def _follow(before: np.ndarray, own: float, after: np.ndarray, same: np.ndarray) -> float:
+    """The threshold at which the scores `after` decide most pairs as the scores `before` do at their `own` threshold.
+
+    before, after: float64 [P]. Calibrated on the answers alone (bool [P]), the threshold would leap between values that are
+    equally good for these pairs and not for others; the answers serve only where `before` decides all pairs alike.
+    """
+    decisions = decide(before, own)
+    return calibrate(after, same if decisions.all() or not decisions.any() else decisions)
