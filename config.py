@@ -141,6 +141,8 @@ class TrainConfig(StageConfig):
     """Identities per batch."""
     num_instances: int = Field(default=16, ge=2)
     """Images per identity in a batch."""
+    balance: str = ""
+    """Attribute, such as angle, through whose values the images of an identity take turns; empty draws them evenly."""
     pretrained_weight: str = ""
     """Weight file whose backbone starts the training; empty starts from scratch."""
     terms: dict[str, Spec | None] = dataclasses.field(default_factory=dict)
@@ -192,6 +194,9 @@ class Config:
     """Replace a run of this name that was made with other settings."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU if there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Arithmetic of the training: float32, or bfloat16 where it does no harm; auto takes bfloat16 where that is faster.
+    Evaluation is always in float32."""
     threads: NonNegativeInt = 0
     """Threads of the tensor library; 0 takes one per core. Weights are byte-identical only for equal thread counts."""
     data: DataConfig = DataConfig()
@@ -213,6 +218,7 @@ ENVIRONMENT = (
     "resume",
     "overwrite",
     "device",
+    "precision",
     "threads",
     "data.workers",
     "data.cache",

@@ -58,10 +58,13 @@ class PKSampler(BatchSampler):
 
     labels: int64 [N], identity of each photograph. An identity with fewer than K photographs repeats them, each as
     evenly as possible. The last identities of an epoch that do not fill a batch wait for the next one.
+    conditions: int64 [N], a class of each photograph, such as its angle: the K images of an identity then take turns
+    through its conditions. Where most photographs are frontal, this is what brings the rare angles into the batch.
     """
 
-    def __init__(self, labels: np.ndarray, identities: int, images: int, seed: int):
+    def __init__(self, labels: np.ndarray, identities: int, images: int, seed: int, conditions: np.ndarray | None = None):
         super().__init__(seed)
+        self.conditions = conditions
         self.identities = identities
         self.images = images
         self.members = _positions(np.asarray(labels))
@@ -82,7 +85,14 @@ class PKSampler(BatchSampler):
     def _images_of(self, identity: int, random: np.random.Generator) -> np.ndarray:
         members = self.members[identity]
         rounds = -(-self.images // len(members))
-        return np.concatenate([random.permutation(members) for _ in range(rounds)])[: self.images]
+        return np.concatenate([self._shuffled(members, random) for _ in range(rounds)])[: self.images]
+
+    def _shuffled(self, members: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """`members` in random order; with conditions, first one of each, then a second one of each, and so on."""
+        shuffled = random.permutation(members)
+        if self.conditions is None:
+            return shuffled
+        return shuffled[np.argsort(_occurrence(self.conditions[shuffled]), kind="stable")]
 
 
 def _positions(labels: np.ndarray) -> list[np.ndarray]:
@@ -90,3 +100,12 @@ def _positions(labels: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(labels, kind="stable")
     _, starts = np.unique(labels[order], return_index=True)
     return np.split(order, starts[1:])
+
+
+def _occurrence(values: np.ndarray) -> np.ndarray:
+    """How often each entry's value has occurred before it: [3, 5, 3, 3] -> [0, 0, 1, 2]."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    before = np.empty(len(values), dtype=np.int64)
+    before[order] = np.arange(len(values)) - np.searchsorted(ordered, ordered)
+    return before

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 from torch import nn
 
 from config import Config
 from datasets.images import Photographs
 from datasets.loaders import TrainingImages, identity_target, make_loader
-from datasets.manifest import Manifest
+from datasets.manifest import Manifest, codes
 from datasets.samplers import PKSampler
 from datasets.split import check_two_photographs
 from datasets.transforms import Augmentation, network_input
 from errors import InputError
 from losses import build_objective
 from models.embedder import build_embedder
+from models.precision import mixed_precision
 from models.weights import start_from
 from recipes.recipe import Batch, Outcome, Recipe
 
@@ -35,10 +37,12 @@ class Metric(Recipe):
                 f"train.augment.crop is {stage.augment.crop}, but the model that ships sees whole images;"
                 f" set model.image_size, or augment with scale and shift"
             )
+        self.precision = config.precision
         check_two_photographs(faces, repr(str(faces.root)))
         augmentation = Augmentation(stage.augment, config.model.image_size)
         images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)
-        self.sampler = PKSampler(faces.labels(), stage.batch_size, stage.num_instances, config.seed)
+        conditions = attribute_classes(faces, stage.balance) if stage.balance else None
+        self.sampler = PKSampler(faces.labels(), stage.batch_size, stage.num_instances, config.seed, conditions)
         self.batches = make_loader(images, self.sampler, config.data.workers)
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = stage.batch_size * stage.num_instances
@@ -53,9 +57,19 @@ class Metric(Recipe):
 
     def forward(self, batch: Batch) -> Outcome:
         device = next(self.embedder.parameters()).device
-        embeddings = self.embedder(network_input(batch["image"], device))  # [B, D]
+        with mixed_precision(self.precision, device):
+            embeddings = self.embedder(network_input(batch["image"], device))  # [B, D]
+        embeddings = embeddings.float()
         terms = self.objective(embeddings, batch["label"].to(device))
         return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
 
     def deployable(self) -> nn.Module:
         return self.embedder
+
+
+def attribute_classes(faces: Manifest, attribute: str) -> np.ndarray:
+    """The class of every face by `attribute`, int64 [N], -1 where unknown; InputError if no face has the attribute."""
+    if attribute not in faces.attributes:
+        known = ", ".join(faces.attributes) or "none"
+        raise InputError(f"train.balance is {attribute!r}, which the photographs do not have; known here: {known}")
+    return codes(faces.table[attribute], faces.values(attribute))

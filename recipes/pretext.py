@@ -16,6 +16,7 @@ from datasets.manifest import Manifest, codes
 from datasets.samplers import ShuffledSampler
 from datasets.transforms import Augmentation, centre_crop, network_input
 from models.embedder import build_backbone
+from models.precision import mixed_precision
 from models.pretext import PretextModel
 from progress import progress
 from recipes.recipe import Batch, Outcome, Recipe
@@ -41,6 +42,7 @@ class Pretext(Recipe):
         self.batches = make_loader(images, self.sampler, config.data.workers)
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = self.sampler.batch_size
+        self.precision = config.precision
         self.crop = stage.augment.crop
         backbone = build_backbone(config.model, augmentation.output_side)
         self.model = PretextModel(backbone, {name: len(values) for name, values in self.values.items()}, config.model.dropout)
@@ -51,7 +53,9 @@ class Pretext(Recipe):
 
     def forward(self, batch: Batch) -> Outcome:
         device = next(self.model.parameters()).device
-        logits = self.model(network_input(batch["image"], device))
+        with mixed_precision(self.precision, device):
+            logits = self.model(network_input(batch["image"], device))
+        logits = {name: values.float() for name, values in logits.items()}
         targets = {name: batch[name].to(device) for name in logits}
         accuracies = {f"{name}_accuracy": masked_accuracy(logits[name], targets[name]) for name in logits}
         return Outcome({name: masked_cross_entropy(logits[name], targets[name]) for name in logits}, accuracies)

@@ -9,11 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from config import ModelConfig
 from errors import InputError
 from models.backbones import BACKBONES
+from models.convolution import Conv2d
 from models.embedder import build_backbone, build_embedder, parameter_count
+from models.precision import mixed_precision
 from models.pretext import PretextModel
 from models.weights import fill, load_weights, save_weights, start_from
 
@@ -158,3 +161,36 @@ def test_corrupt_weight_files_are_one_sentence(tmp_path_factory, data):
         fill(build_embedder(SMALL), load_weights(path)["state"], "w.pt")
     except InputError as error:
         assert "w.pt" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "groups", "side"),
+    [(1, 1, 1, 9), (3, 1, 16, 9), (3, 2, 16, 9), (5, 1, 16, 9), (5, 2, 16, 10), (5, 1, 16, 3), (7, 1, 16, 11), (3, 2, 1, 9)],
+)
+def test_convolutions_and_their_gradients_are_those_of_the_tensor_library(kernel, stride, groups, side):
+    plain = nn.Conv2d(16, 16, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=groups == 1)
+    ours = Conv2d(16, 16, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=groups == 1)
+    ours.load_state_dict(plain.state_dict())
+    images = torch.randn(4, 16, side, side).to(memory_format=torch.channels_last)
+    results = []
+    for layer in (plain, ours):
+        seen = images.clone().requires_grad_()
+        output = layer(seen)
+        (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
+        results.append([output, seen.grad, *(weight.grad for weight in layer.parameters())])
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_gradients_follow_those_in_float32():
+    layers = [nn.Sequential(Conv2d(8, 32, 1), Conv2d(32, 32, 5, stride=2, padding=2, groups=32, bias=False)) for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    images = torch.randn(8, 8, 12, 12)
+    for name, layer in zip(("fp32", "bf16"), layers, strict=True):
+        with mixed_precision(name, images.device):
+            output = layer(images)
+        assert output.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+        output.float().square().sum().backward()
+    for expected, actual in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
+        assert actual.grad.dtype == torch.float32
+        assert (actual.grad - expected.grad).norm() < 0.03 * expected.grad.norm()

@@ -58,6 +58,23 @@ def test_keys_never_repeat_within_or_between_epochs():
     assert len(set(keys)) == len(keys)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 3)), min_size=1, max_size=60), st.integers(1, 6), st.integers(0, 9))
+def test_conditions_take_turns(faces, images, epoch):
+    labels, conditions = np.array(faces).T
+    sampler = PKSampler(labels, 1, images, 0, conditions)
+    sampler.set_epoch(epoch)
+    for batch in sampler:
+        of_identity = Counter(conditions[labels == labels[batch[0].index]])
+        drawn = Counter(conditions[draw.index] for draw in batch)
+        if images > sum(of_identity.values()):
+            continue
+        scarce = [condition for condition in of_identity if drawn[condition] == of_identity[condition]]
+        others = [drawn[condition] for condition in of_identity if condition not in scarce]
+        assert not others or max(others) - min(others) <= 1
+        assert all(drawn[condition] <= max(others, default=images) + 1 for condition in scarce)
+
+
 @given(st.integers(1, 50), st.integers(1, 60), st.integers(0, 9))
 def test_shuffled_sampler_gives_each_photograph_at_most_once(size, batch_size, epoch):
     sampler = ShuffledSampler(size, batch_size, seed=5)

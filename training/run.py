@@ -26,6 +26,7 @@ from torch import nn
 from config import Config, StageConfig, experiment
 from errors import InputError
 from files import write_json, write_whole
+from models.precision import choose_precision
 from models.weights import file_digest, load_tensors, save_tensors, save_weights
 from training.seed import choose_device, generator_state, restore_generators
 
@@ -54,6 +55,7 @@ class Run:
         self.stage: StageConfig = getattr(config, section)
         self.resume = config.resume
         self.device = choose_device(config.device)
+        self.precision = choose_precision(config.precision, self.device)
         self.seed = config.seed
         folder = Path(config.results) / "train"
         self.weights = folder / "weights" / f"{self.name}.pt"
@@ -163,7 +165,7 @@ class Run:
     @property
     def _environment(self) -> dict[str, Any]:
         """What else the bytes depend on, and what a resumed run must therefore have in common with its beginning."""
-        return {"threads": torch.get_num_threads(), "device": str(self.device)}
+        return {"threads": torch.get_num_threads(), "device": str(self.device), "precision": self.precision}
 
 
 def run_name(config: Config, section: str) -> str:

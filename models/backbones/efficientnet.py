@@ -4,6 +4,8 @@ from efficientnet_pytorch import EfficientNet
 from efficientnet_pytorch.utils import Conv2dStaticSamePadding
 from torch import Tensor, nn
 
+from models.convolution import Conv2d
+
 
 class EfficientNetB0(nn.Module):
     """Images [B, 3, H, W] float32 -> pooled features [B, 1280]; 4,007,548 parameters.
@@ -24,21 +26,36 @@ class EfficientNetB0(nn.Module):
             batch_norm_momentum=1 - momentum,  # the package counts the other way
         )
         self.out_channels = self.network._bn1.num_features
-        for module in self.network.modules():
-            # The same functions, computed by the tensor library's own kernels, which are faster on a CPU.
+        for module in list(self.network.modules()):
+            # The same functions, computed by kernels that are faster on a CPU.
             if hasattr(module, "_swish"):
                 module._swish = nn.SiLU()
-            if isinstance(module, Conv2dStaticSamePadding):
-                _fold_padding(module)
+            for name, child in module.named_children():
+                if isinstance(child, Conv2dStaticSamePadding):
+                    setattr(module, name, SameConv2d(child))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network.extract_features(images).mean(dim=(2, 3))
 
 
-def _fold_padding(convolution: Conv2dStaticSamePadding) -> None:
-    """Let the convolution pad by itself where "same" padding is symmetric, which saves a copy of the map."""
-    if isinstance(convolution.static_padding, nn.ZeroPad2d):
-        left, right, top, bottom = convolution.static_padding.padding
-        if left == right == top == bottom:
-            convolution.static_padding = nn.Identity()
-            convolution.padding = (top, left)
+class SameConv2d(Conv2d):
+    """A convolution of the package with its weights, padding by itself wherever TensorFlow's "same" padding is symmetric."""
+
+    def __init__(self, convolution: Conv2dStaticSamePadding):
+        left, right, top, bottom = getattr(convolution.static_padding, "padding", (0, 0, 0, 0))  # none is an Identity
+        symmetric = left == right and top == bottom
+        super().__init__(
+            convolution.in_channels,
+            convolution.out_channels,
+            convolution.kernel_size,
+            stride=convolution.stride,
+            padding=(top, left) if symmetric else 0,
+            groups=convolution.groups,
+            bias=False,
+            device="meta",  # the weights are there already
+        )
+        self.weight, self.bias = convolution.weight, convolution.bias
+        self.before = nn.Identity() if symmetric else convolution.static_padding
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(self.before(images))

@@ -28,7 +28,7 @@ def make_graph(embedder: Embedder, image_size: int) -> bytes:
         embedder.embedding = fuse_linear_bn_eval(embedder.embedding, embedder.norm)
         embedder.norm = nn.Identity()
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings():  # with gradients wanted, a convolution computes otherwise
         warnings.simplefilter("ignore")  # that this exporter is the older one; it needs no further package
         torch.onnx.export(
             embedder,
