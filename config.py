@@ -145,6 +145,9 @@ class TrainConfig(StageConfig):
     """Attribute, such as angle, through whose values the images of an identity take turns; empty draws them evenly."""
     pretrained_weight: str = ""
     """Weight file whose backbone starts the training; empty starts from scratch."""
+    image_sizes: list[int] = dataclasses.field(default_factory=list)
+    """Sides, in pixels, of the images that the network learns from, each for an equal share of the epochs, such as
+    [48, 64, 96]: small first, which is cheaper. The last is model.image_size; empty: that size throughout."""
     terms: dict[str, Spec | None] = dataclasses.field(default_factory=dict)
     """Loss terms: {softmax: {weight: 1.0, smoothing: 0.1}, ...}; null removes one that an earlier file named."""
 

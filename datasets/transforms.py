@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from config import AugmentConfig
 from errors import InputError
@@ -18,6 +19,14 @@ ERASE_RATIO = (0.3, 3.3)
 def network_input(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [-1, 1], channels last in memory."""
     return images.to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """float32 [B, C, H, W] -> [B, C, side, side], bilinear and without aliasing; the same tensor where it has that size."""
+    if images.shape[-1] == side:
+        return images
+    smaller = functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    return smaller.contiguous(memory_format=torch.channels_last)
 
 
 def centre_crop(images: np.ndarray, side: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from datasets.loaders import TrainingImages, identity_target, make_loader
 from datasets.manifest import Manifest, codes
 from datasets.samplers import PKSampler
 from datasets.split import check_two_photographs
-from datasets.transforms import Augmentation, network_input
+from datasets.transforms import Augmentation, network_input, resized
 from errors import InputError
 from losses import build_objective
 from models.embedder import build_embedder
@@ -38,6 +38,9 @@ class Metric(Recipe):
                 f" set model.image_size, or augment with scale and shift"
             )
         self.precision = config.precision
+        self.epochs = stage.epochs
+        self.image_size = config.model.image_size
+        self.image_sizes = checked_sizes(stage.image_sizes, self.image_size)
         check_two_photographs(faces, repr(str(faces.root)))
         augmentation = Augmentation(stage.augment, config.model.image_size)
         images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)
@@ -51,6 +54,9 @@ class Metric(Recipe):
             start_from(self.embedder, stage.pretrained_weight)
         self.objective = build_objective(stage.terms, config.model.embedding_size, len(faces.identities))
 
+    def on_epoch_start(self, epoch: int) -> None:
+        self.image_size = self.image_sizes[epoch * len(self.image_sizes) // self.epochs]
+
     def loader(self, epoch: int) -> Iterable[Batch]:
         self.sampler.set_epoch(epoch)
         return self.batches
@@ -58,13 +64,23 @@ class Metric(Recipe):
     def forward(self, batch: Batch) -> Outcome:
         device = next(self.embedder.parameters()).device
         with mixed_precision(self.precision, device):
-            embeddings = self.embedder(network_input(batch["image"], device))  # [B, D]
+            images = resized(network_input(batch["image"], device), self.image_size)
+            embeddings = self.embedder(images)  # [B, D]
         embeddings = embeddings.float()
         terms = self.objective(embeddings, batch["label"].to(device))
         return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
 
     def deployable(self) -> nn.Module:
         return self.embedder
+
+
+def checked_sizes(sizes: list[int], image_size: int) -> list[int]:
+    """The sides that training goes through; InputError unless they grow up to `image_size`."""
+    if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != image_size):
+        raise InputError(
+            f"train.image_sizes is {sizes}; the sides should grow, from at least 16 up to model.image_size = {image_size}"
+        )
+    return sizes or [image_size]
 
 
 def attribute_classes(faces: Manifest, attribute: str) -> np.ndarray:

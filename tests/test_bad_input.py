@@ -197,6 +197,11 @@ def test_another_split_of_the_training_data_is_no_test(people, tmp_path):
         (dict(pretext__optimizer="{name: adan}"), "unknown optimizer 'adan'"),
         (dict(model__max_parameters=100), "more than model.max_parameters = 100"),
         (dict(model__embedding_size=10**11), "more than model.max_parameters"),
+        (
+            dict(train__image_sizes="[16, 32]"),
+            r"is \[16, 32\]; the sides should grow, from at least 16 up to model.image_size = 24",
+        ),
+        (dict(train__image_sizes="[20, 16, 24]"), "the sides should grow"),
         (dict(evaluate__pairs="absent.csv"), "absent.csv"),
         (dict(evaluate__data_root="x"), "needs --pairs"),
     ],
@@ -211,6 +216,7 @@ def test_a_wrong_setting_of_any_stage_is_told_before_the_first(people, tmp_path,
     "wrong, message",
     [
         (dict(train__recipe="pretext"), "unknown training recipe 'pretext'; known: metric"),
+        (dict(train__balance="angle"), "train.balance is 'angle', which the photographs do not have; known here: none"),
         (dict(train__augment__crop=20), "train.augment.crop is 20, but the model that ships sees whole images"),
     ],
 )

@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
+import benchmark
 import evaluate
 import export as export_module
 import train
@@ -36,7 +37,6 @@ from verification.quantisation import _follow
 onnx = pytest.importorskip("onnx", reason="NO ONNX: pip install -r requirements-serve.txt")
 pytest.importorskip("onnxruntime", reason="NO ONNX: pip install -r requirements-serve.txt")
 
-from models.serving import speed  # noqa: E402
 from models.serving.graph import make_graph  # noqa: E402
 from models.serving.onnx_file import INPUT, _seal, read_model, write_model  # noqa: E402
 from models.serving.quantise import _first_nodes, quantise  # noqa: E402
@@ -269,7 +269,7 @@ def test_scripts_end_with_one_line_and_code_2(monkeypatch, capsys, tmp_path):
     for script, main, options in [
         ("export.py", export_module.main, []),
         ("evaluate.py", evaluate.main, ["--model_weight", str(tmp_path / "w.onnx")]),
-        ("speed.py", speed.main, [str(tmp_path / "w.onnx"), str(tmp_path / "w.pt")]),
+        ("benchmark.py", benchmark.main, ["--files", str(tmp_path / "w.onnx"), str(tmp_path / "w.pt")]),
     ]:
         monkeypatch.setattr(sys, "argv", [script, *options])
         with pytest.raises(SystemExit) as stop:
@@ -422,6 +422,9 @@ def test_a_description_that_is_no_json(tmp_path, weights):
 # speed
 
 
-def test_speeds_are_measured_in_turns(weights, int8_model):
-    before, after = speed.measure([str(weights), str(int8_model)], batch=2, seconds=0.05)
-    assert len(before) == len(after) >= 5 and (before > 0).all()
+def test_files_are_compared(weights, int8_model, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--quick", "--threads", "1", "--files", str(weights), str(int8_model)])
+    benchmark.main()
+    table = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith(f"| {weights.parent}")]
+    assert [row[0].strip("| ") for row in table] == [str(weights), str(int8_model)]
+    assert float(table[0][4].replace(",", "")) > 0 and float(table[0][5]) == 1

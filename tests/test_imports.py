@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BASE = {"errors", "registry", "files", "progress", "config"}
-SCRIPTS = {"train_pretext", "train", "evaluate", "export", "run", "cli"}
+SCRIPTS = {"train_pretext", "train", "evaluate", "export", "run", "benchmark", "cli"}
 MAY_IMPORT = {
     "datasets": BASE,
     "models": BASE,
@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "recipes": BASE | {"datasets", "models", "losses"},
     "training": BASE | {"models", "losses", "recipes"},
     "verification": BASE | {"datasets", "models"},
+    "benchmarks": BASE | {"datasets", "models", "losses", "recipes", "training", "verification"},
 }
 OURS = set(MAY_IMPORT) | BASE | SCRIPTS
 

@@ -18,6 +18,8 @@ import verification.evaluation
 from cli import DEFAULT_CONFIG, read_arguments
 from config import read_config
 from errors import InputError
+from models.backbones.small import SmallNet
+from models.weights import load_weights
 from tests.tiny import draw_people, tiny_settings
 from training.run import Run
 from verification.evaluation import evaluation_config
@@ -114,6 +116,23 @@ def test_same_command_twice_gives_the_same_bytes(finished, people, tmp_path):
 def test_loader_workers_change_nothing(finished, people, tmp_path):
     carry_out(people, tmp_path, data__workers=2)
     assert contents(tmp_path) == contents(finished)
+
+
+def test_images_grow_over_the_epochs(people, tmp_path, monkeypatch):
+    sides = []
+    forward = SmallNet.forward
+    monkeypatch.setattr(SmallNet, "forward", lambda net, images: (sides.append(images.shape[-1]), forward(net, images))[1])
+    carry_out(people, tmp_path, pretext__epochs=0, train__epochs=4, train__image_sizes="[16, 24]", train__validate_every=9)
+    steps = len(sides[: sides.index(24)])
+    assert steps > 0 and set(sides[:steps]) == {16} and set(sides[steps:]) == {24}
+
+
+def test_precision_is_the_machines_own_business(people, tmp_path):
+    carry_out(people, tmp_path, precision="bf16")
+    receipt = json.loads((tmp_path / "train" / "weights" / "tiny.json").read_text())
+    assert receipt["precision"] == "bf16" and "precision" not in receipt["config"]
+    weights = load_weights(tmp_path / "train" / "weights" / "tiny.pt")
+    assert {tensor.dtype for tensor in weights["state"].values()} == {torch.float32, torch.int64}
 
 
 def test_another_seed_gives_other_weights(finished, people, tmp_path):

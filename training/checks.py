@@ -5,6 +5,7 @@ import torch
 from config import Config
 from losses import build_objective
 from models.embedder import build_embedder
+from recipes.metric import checked_sizes
 from training.optim import build_optimizer, build_schedule
 
 
@@ -14,6 +15,7 @@ def check_settings(config: Config) -> None:
         build_embedder(config.model)
         if config.train.terms:
             build_objective(config.train.terms, config.model.embedding_size, identities=2)
+    checked_sizes(config.train.image_sizes, config.model.image_size)
     for stage in (config.pretext, config.train):
         build_optimizer(stage.optimizer, [torch.nn.Parameter(torch.zeros(1))], stage.lr)
         if stage.epochs:

@@ -1,0 +1,91 @@
+"""Measure training, scoring and serving, side by side with what people use today.
+
+    python benchmark.py                 # everything, about half an hour on two cores -> results/benchmark.md and .json
+    python benchmark.py --quick         # the same at a glance, under three minutes
+    python benchmark.py --only serving --results DIR
+    python benchmark.py --files W.pt W-int8.onnx       # how fast your own files embed, printed only
+
+It uses the synthetic photographs that come with the repository and random weights; --cfp DIR scores the real pairs of
+Celebrities in Frontal-Profile as well. It takes the packages of requirements-serve.txt. Let nothing else run meanwhile.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from benchmarks.contest import Section
+from config import DataConfig
+from errors import InputError, run_script
+from models.serving import require_packages
+
+
+def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]]:
+    """What is measured, by name; each is carried out when it is called."""
+    from benchmarks.alone import alone_section
+    from benchmarks.scoring import scoring_section
+    from benchmarks.serving import serving_section
+    from benchmarks.training import epoch_section, step_section
+
+    def step() -> Iterator[Section]:
+        yield step_section(112, identities=4 if quick else 8, rounds=2 if quick else 7)
+        if not quick:
+            yield step_section(256, identities=2, rounds=5)
+
+    def epoch() -> Iterator[Section]:
+        yield epoch_section(112, identities=4 if quick else 8, batches=1 if quick else 4, rounds=1 if quick else 3)
+
+    def scoring() -> Iterator[Section]:
+        for data in [DataConfig(reader="twin")] + ([DataConfig(reader="cfp", root=cfp, fold=2)] if cfp else []):
+            yield scoring_section(data, 112, reference_pairs=48 if quick else 256, rounds=1 if quick else 3)
+            if not quick:
+                yield scoring_section(data, 256, reference_pairs=64, rounds=1)
+
+    def serving() -> Iterator[Section]:
+        yield serving_section(112, rounds=5 if quick else 30)
+
+    def alone() -> Iterator[Section]:
+        yield alone_section(pairs=1_000_000, rows=100_000 if quick else 1_000_000, batch=64 if quick else 128)
+
+    return {"step": step, "epoch": epoch, "scoring": scoring, "serving": serving, "alone": alone}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ("step", "epoch", "scoring", "serving", "alone")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller batches")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="PART", help=f"of: {', '.join(names)}")
+    parser.add_argument(
+        "--files", nargs="+", default=[], metavar="FILE", help="weight files and exported ones to compare instead"
+    )
+    parser.add_argument("--cfp", default="", metavar="DIR", help="also score the pairs of CFP in this folder")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of every contestant (default: %(default)s)")
+    parser.add_argument("--results", default="results", help="folder of the report (default: %(default)s)")
+    options = parser.parse_args()
+    if options.threads < 1:
+        raise InputError(f"--threads is {options.threads}; it should be at least 1")
+    require_packages()
+    from benchmarks.report import environment, markdown, write
+
+    torch.set_num_threads(options.threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    facts = environment(" ".join(["python benchmark.py", *sys.argv[1:]]))
+    if options.files:
+        from benchmarks.serving import files_section
+
+        print(markdown(facts, [files_section(options.files, rounds=5 if options.quick else 30)]))
+        return
+    done: list[Section] = []
+    for name in options.only:
+        done += sections(options.quick, options.cfp)[name]()
+    table, _ = write(Path(options.results), facts, done)
+    print(markdown(facts, done))
+    print(f"report: {table}")
+
+
+if __name__ == "__main__":
+    run_script(main)

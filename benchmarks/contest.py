@@ -1,0 +1,46 @@
+"""Contestants that take turns, so that whatever else the machine does slows all of them down."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from progress import progress
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the report: title, what was done, rows of named figures, remarks under the table."""
+
+    title: str
+    what: str
+    rows: list[dict[str, Any]]
+    remarks: list[str] = field(default_factory=list)
+
+
+def take_turns(contestants: Mapping[str, Callable[[], Any]], rounds: int, title: str) -> dict[str, np.ndarray]:
+    """Seconds of each call, float64 [rounds] per contestant, after one call each that does not count."""
+    for run in contestants.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in progress(range(rounds), title, unit="round"):
+        for name, run in contestants.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: np.array(times) for name, times in seconds.items()}
+
+
+def rates(seconds: Mapping[str, np.ndarray], amount: Mapping[str, int], unit: str) -> list[dict[str, Any]]:
+    """Rows with the median rate, its range over the rounds, and how often as fast as the first contestant."""
+    first = next(iter(seconds))
+    rows = []
+    for name, times in seconds.items():
+        rate = amount[name] / times
+        # Ratios round by round: the two calls of a round met the same conditions.
+        ratio = np.median(rate / (amount[first] / seconds[first]))
+        spread = f"{rate.min():.3g} to {rate.max():.3g}"
+        rows.append({"contestant": name, unit: float(np.median(rate)), "range": spread, "times the first": float(ratio)})
+    return rows

@@ -1,0 +1,66 @@
+"""The networks that are compared, with random weights: speed does not depend on what they have learned."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from config import ModelConfig
+from models.embedder import Embedder, build_embedder
+from models.serving.graph import make_graph
+from models.serving.runtime import OnnxEmbedder
+
+NO_LIMIT = 10**9
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network as its users build it."""
+
+    name: str
+    model: ModelConfig
+
+
+def entries(side: int) -> list[Entry]:
+    """Ours first, then what one would pick in its place."""
+    common = ModelConfig(image_size=side, max_parameters=NO_LIMIT)
+    return [
+        Entry("EfficientNet-B0 (ours)", replace(common, backbone="efficientnet_b0")),
+        Entry("MobileFaceNet", replace(common, backbone="mobilefacenet", embedding_norm=True)),
+        Entry("Inception-ResNet-v1", replace(common, backbone="inception_resnet_v1", embedding_norm=True)),
+        Entry("ResNet50-ir", replace(common, backbone="resnet_ir", embedding_norm=True)),
+    ]
+
+
+def build(model: ModelConfig) -> Embedder:
+    """The embedder with random weights, ready to embed."""
+    torch.manual_seed(0)
+    return build_embedder(model).eval().to(memory_format=torch.channels_last)
+
+
+def export(embedder: Embedder, side: int) -> bytes:
+    """Its ONNX graph, float32."""
+    return make_graph(embedder, side)
+
+
+def onnx_embedder(graph: bytes, model: ModelConfig) -> OnnxEmbedder:
+    return OnnxEmbedder({"graph": graph}, model, "the exported network")
+
+
+def calibration(side: int, batches: int = 4, size: int = 8) -> Iterator[np.ndarray]:
+    """Input to quantise with; noise does, as nothing is verified here."""
+    random = np.random.default_rng(0)
+    for _ in range(batches):
+        yield random.uniform(-1, 1, (size, 3, side, side)).astype(np.float32)
+
+
+def multiply_adds(embedder: nn.Module, side: int) -> int:
+    """Multiply-additions of convolutions and linear layers for one image."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        copy.deepcopy(embedder)(torch.zeros(1, 3, side, side))
+    return counter.get_total_flops() // 2

@@ -1,0 +1,78 @@
+"""Embedding one image or a batch, by this embedder and by what one would pick in its place."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.contest import Section, take_turns
+from benchmarks.networks import build, calibration, entries, export, multiply_adds, onnx_embedder
+from config import make_config
+from errors import InputError
+from models.embedder import parameter_count
+from models.model_file import build_shipped, read_model_file
+from models.serving.quantise import quantise
+
+BATCHES = (1, 32)
+
+
+def serving_section(side: int, rounds: int) -> Section:
+    """Every network as PyTorch runs it and as onnxruntime does, ours in 8 bits, too."""
+    contestants: dict[str, nn.Module] = {}
+    about: dict[str, dict[str, object]] = {}
+    for entry in entries(side):
+        embedder = build(entry.model)
+        graph = export(embedder, side)
+        files = {"onnx": graph} | ({"int8": quantise(graph, calibration(side))} if not contestants else {})
+        size = {"parameters": parameter_count(embedder), "million MACs": round(multiply_adds(embedder, side) / 1e6, 1)}
+        contestants[f"{entry.name}, torch"] = embedder
+        about[f"{entry.name}, torch"] = {**size, "MB": 4e-6 * sum(tensor.numel() for tensor in embedder.state_dict().values())}
+        for kind, content in files.items():
+            contestants[f"{entry.name}, {kind}"] = onnx_embedder(content, entry.model)
+            about[f"{entry.name}, {kind}"] = {**size, "MB": len(content) / 1e6}
+    what = f"Images of {side} x {side} pixels, random weights. torch: eager, float32, channels last; onnx: onnxruntime, float32."
+    return Section(f"Serving, {side} pixels", what, _measured(contestants, about, side, rounds))
+
+
+def files_section(paths: list[str], rounds: int) -> Section:
+    """Embedders in weight files (.pt) and exported files (.onnx). Raises InputError for what cannot be read and for
+    embedders of images of different sizes."""
+    contestants: dict[str, nn.Module] = {}
+    about: dict[str, dict[str, object]] = {}
+    sides: dict[str, int] = {}
+    for path in paths:
+        content = read_model_file(path)
+        model = make_config({"model": content["about"].get("config", {}).get("model", {})}, repr(path)).model
+        shipped = build_shipped(content, model, repr(path))
+        contestants[path], sides[path] = shipped.embedder.eval().to(memory_format=torch.channels_last), model.image_size
+        about[path] = {"parameters": shipped.parameters, "MB": Path(path).stat().st_size / 1e6}
+    side = sides[paths[0]]
+    for path, other in sides.items():
+        if other != side:
+            raise InputError(f"{path!r} reads images of {other} pixels and {paths[0]!r} of {side}; compare embedders of one size")
+    return Section("Serving", f"Images of {side} x {side} pixels.", _measured(contestants, about, side, rounds))
+
+
+def _measured(contestants: dict[str, nn.Module], about: dict[str, dict[str, object]], side: int, rounds: int) -> list[dict]:
+    """A row for each contestant: what is known about it and its speed at each batch size."""
+    rows = [{"network": name, **about[name]} for name in contestants]
+    for batch in BATCHES:
+        images = torch.rand(batch, 3, side, side).mul_(2).sub_(1).contiguous(memory_format=torch.channels_last)
+        seconds = take_turns(_calls(contestants, images), rounds, f"serving, batch {batch}")
+        first = next(iter(seconds.values()))
+        for row, times in zip(rows, seconds.values(), strict=True):
+            if batch == 1:
+                row["ms, batch 1"] = float(1e3 * np.median(times))
+            row[f"images/s, batch {batch}"] = float(batch / np.median(times))
+            row[f"times the first, batch {batch}"] = float(np.median(first / times))
+    return rows
+
+
+def _calls(contestants: dict[str, nn.Module], images: Tensor) -> dict[str, Callable[[], Tensor]]:
+    def call(embedder: nn.Module) -> Tensor:
+        with torch.inference_mode():
+            return embedder(images)
+
+    return {name: lambda embedder=embedder: call(embedder) for name, embedder in contestants.items()}

@@ -1,0 +1,143 @@
+"""Training: one step, and a stretch of an epoch from files to weights, against the reference."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.contest import Section, rates, take_turns
+from benchmarks.reference import ReferenceEmbedder, read_images
+from config import Config, read_config
+from datasets.cache import open_cache
+from datasets.images import Photographs
+from datasets.manifest import Manifest
+from datasets.reading import open_reader
+from losses import build_objective
+from models.precision import gains_from_bf16
+from recipes.metric import Metric
+from training.engine import total
+from training.optim import build_optimizer
+
+TRAJECTORY = 6  # steps whose losses are compared
+
+Batch = dict[str, Tensor]
+
+
+def settings(side: int, identities: int, precision: str) -> Config:
+    """The original's training at another image size and batch, on the photographs that come with the repository."""
+    config = read_config([Path(__file__).parent.parent / "configs" / "triarchy.yaml"], {"data": {"reader": "twin"}})
+    model, train = replace(config.model, image_size=side), replace(config.train, batch_size=identities)
+    return replace(config, model=model, train=train, precision=precision)
+
+
+class Ours:
+    """The recipe as train.py runs it."""
+
+    def __init__(self, config: Config, faces: Manifest, photographs: Photographs, weights: dict[str, Tensor] | None = None):
+        self.recipe = Metric(config, faces, photographs).to(memory_format=torch.channels_last)
+        if weights:
+            self.recipe.load_state_dict(weights)
+        self.optimizer = build_optimizer(config.train.optimizer, list(self.recipe.parameters()), config.train.lr)
+
+    def batches(self) -> Iterable[Batch]:
+        return self.recipe.loader(0)
+
+    def step(self, batch: Batch) -> float:
+        loss = total(self.recipe(batch).terms, 0, 0)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+class Reference:
+    """The original's way, with our loss terms (they take a hundredth of a step) and from the same weights."""
+
+    def __init__(self, ours: Ours, config: Config, faces: Manifest):
+        self.config = config
+        self.paths = [faces.root / name for name in faces.file_names]
+        self.labels = torch.from_numpy(faces.labels())
+        self.sampler = ours.recipe.sampler
+        self.embedder = ReferenceEmbedder(config.model.image_size, config.model.dropout)
+        self.embedder.network.load_state_dict(ours.recipe.embedder.backbone.network.state_dict())
+        self.embedder.embedding.load_state_dict(ours.recipe.embedder.embedding.state_dict())
+        self.objective = build_objective(config.train.terms, config.model.embedding_size, len(faces.identities))
+        self.objective.load_state_dict(ours.recipe.objective.state_dict())
+        parameters = [*self.embedder.parameters(), *self.objective.parameters()]
+        self.optimizer = torch.optim.Adam(parameters, lr=config.train.lr)
+
+    def batches(self) -> Iterable[Batch]:
+        random = np.random.default_rng(0)
+        for draws in self.sampler:
+            indices = [draw.index for draw in draws]
+            images = read_images([self.paths[index] for index in indices], self.config.model.image_size, random)
+            yield {"image": images, "label": self.labels[indices]}
+
+    def step(self, batch: Batch) -> float:
+        images = batch["image"]
+        if images.dtype == torch.uint8:  # a batch of ours, to compare losses on
+            images = images.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+        loss = sum(self.objective(self.embedder(images), batch["label"]).values())
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+def contestants(side: int, identities: int) -> dict[str, Ours | Reference]:
+    """Reference and ours, from equal weights, by name; ours in bfloat16, too, where the machine gains from it."""
+    torch.manual_seed(0)
+    config = settings(side, identities, "fp32")
+    faces = open_reader(config.data).faces("train")
+    photographs = Photographs(faces, side, f"read photographs at {side} pixels", open_cache(config.data))
+    ours = Ours(config, faces, photographs)
+    weights = {name: tensor.clone() for name, tensor in ours.recipe.state_dict().items()}
+    entries: dict[str, Ours | Reference] = {"reference": Reference(ours, config, faces), "ours": ours}
+    if gains_from_bf16(torch.device("cpu")):
+        entries["ours, bf16"] = Ours(settings(side, identities, "bf16"), faces, photographs, weights)
+    for entry in entries.values():
+        for module in (entry.recipe,) if isinstance(entry, Ours) else (entry.embedder, entry.objective):
+            module.train()
+    return entries
+
+
+def step_section(side: int, identities: int, rounds: int) -> Section:
+    """Steps on one batch that is already in memory, and the losses of both sides over the first steps."""
+    entries = contestants(side, identities)
+    batch = next(iter(entries["ours"].batches()))
+    size = len(batch["label"])
+    losses = {name: trajectory(entry.step, batch) for name, entry in entries.items()}
+    seconds = take_turns({name: lambda step=entry.step: step(batch) for name, entry in entries.items()}, rounds, f"step {side}")
+    rows = rates(seconds, dict.fromkeys(entries, size), "images/s")
+    for row in rows:
+        apart = np.abs(losses[row["contestant"]] / losses["reference"] - 1)
+        row["loss apart"] = float(apart.max())
+    what = f"EfficientNet-B0, {side} pixels, batch {size}; forward, loss, backward, optimiser on images in memory."
+    remark = f"'loss apart': largest relative difference from the reference's loss over the first {TRAJECTORY} steps, same seed."
+    return Section(f"Training step, {side} pixels", what, rows, [remark])
+
+
+def trajectory(step: Callable[[Batch], float], batch: Batch) -> np.ndarray:
+    """Losses of the first steps, float64 [TRAJECTORY], with the generators started alike."""
+    torch.manual_seed(1)
+    return np.array([step(batch) for _ in range(TRAJECTORY)])
+
+
+def epoch_section(side: int, identities: int, batches: int, rounds: int) -> Section:
+    """The first batches of an epoch, from the files on."""
+    entries = contestants(side, identities)
+
+    def run(entry: Ours | Reference) -> None:
+        for batch, _ in zip(entry.batches(), range(batches)):
+            entry.step(batch)
+
+    seconds = take_turns({name: lambda entry=entry: run(entry) for name, entry in entries.items()}, rounds, f"epoch {side}")
+    size = batches * entries["ours"].recipe.images_per_step
+    what = (
+        f"The same network, {batches} batches of {size // batches} images: reading, augmenting (mirror), training. Ours"
+        " reads from the cache of decoded photographs, which an earlier run or the first epoch filled."
+    )
+    return Section(f"Training from files, {side} pixels", what, rates(seconds, dict.fromkeys(entries, size), "images/s"))

@@ -1,0 +1,64 @@
+"""The benchmark measures what it says, and the reference is the same network."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import alone
+from benchmarks.contest import Section, rates, take_turns
+from benchmarks.reference import ReferenceEmbedder, read_images, score_pairs_anew
+from benchmarks.report import markdown, write
+from config import ModelConfig
+from models.embedder import build_embedder
+from tests.tiny import draw_people
+
+
+def test_contestants_take_turns_after_a_call_that_does_not_count():
+    calls = []
+    seconds = take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=3, title="test")
+    assert calls == list("ab" * 4)
+    assert [len(times) for times in seconds.values()] == [3, 3]
+
+
+def test_ratios_compare_the_calls_of_a_round():
+    rows = rates({"a": np.array([1.0, 2.0, 4.0]), "b": np.array([0.5, 1.0, 2.0])}, {"a": 10, "b": 30}, "images/s")
+    assert [row["images/s"] for row in rows] == [5.0, 30.0]
+    assert [row["times the first"] for row in rows] == [1.0, 6.0]
+    assert rows[0]["range"] == "2.5 to 10"
+
+
+def test_the_reference_is_our_network(tmp_path):
+    ours = build_embedder(ModelConfig(image_size=64)).eval()
+    reference = ReferenceEmbedder(64).eval()
+    reference.network.load_state_dict(ours.backbone.network.state_dict())
+    reference.embedding.load_state_dict(ours.embedding.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(reference(images), ours(images), rtol=1e-4, atol=1e-5)
+
+
+def test_the_reference_scores_every_pair(tmp_path):
+    files = sorted(draw_people(tmp_path).rglob("*.png"))
+    pairs = list(zip(files[:5], files[5:10]))
+    embedder = torch.nn.Flatten()
+    scores = list(score_pairs_anew(embedder, pairs, side=8, batch_size=2))
+    expected = [-(read_images([one], 8) - read_images([other], 8)).norm().item() for one, other in pairs]
+    assert scores == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("job", ["score", "read"])
+def test_long_lists_are_measured_in_a_process_of_their_own(job):
+    figures = alone.measure(job, 2_000)
+    assert figures["seconds"] > 0 and figures["MiB at peak"] >= figures["MiB before"] > 0
+
+
+def test_the_report_holds_every_figure(tmp_path):
+    facts = {"command": "python benchmark.py", "processor": "P", "cores": 2, "threads": 2, "system": "S"}
+    facts |= {"versions": {"torch": "1"}, "git_commit": "c"}
+    section = Section("Title", "What.", [{"contestant": "a", "rate": 1234.5}, {"contestant": "b", "rate": 0.125}], ["Remark."])
+    table, figures = write(tmp_path, facts, [section])
+    assert "| a | 1,234 |" in table.read_text() and "| b | 0.125 |" in table.read_text() and "Remark." in table.read_text()
+    assert json.loads(figures.read_text())["sections"][0]["rows"] == section.rows
+    assert table.read_text() == markdown(facts, [section])
