@@ -26,6 +26,7 @@ from models.serving import require_packages
 def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]]:
     """What is measured, by name; each is carried out when it is called."""
     from benchmarks.alone import alone_section
+    from benchmarks.growth import growth_section
     from benchmarks.scoring import scoring_section
     from benchmarks.serving import serving_section
     from benchmarks.training import epoch_section, step_section
@@ -50,12 +51,16 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
     def alone() -> Iterator[Section]:
         yield alone_section(pairs=1_000_000, rows=100_000 if quick else 1_000_000, batch=64 if quick else 128)
 
-    return {"step": step, "epoch": epoch, "scoring": scoring, "serving": serving, "alone": alone}
+    def growth() -> Iterator[Section]:
+        yield growth_section((1_000, 10_000, 100_000), rounds=3 if quick else 10)
+
+    parts = (step, epoch, scoring, serving, growth, alone)
+    return {part.__name__: part for part in parts}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("step", "epoch", "scoring", "serving", "alone")
+    names = ("step", "epoch", "scoring", "serving", "growth", "alone")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller batches")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="PART", help=f"of: {', '.join(names)}")
     parser.add_argument(

@@ -26,9 +26,12 @@ TRAJECTORY = 6  # steps whose losses are compared
 Batch = dict[str, Tensor]
 
 
+TRIARCHY = Path(__file__).parent.parent / "configs" / "triarchy.yaml"
+
+
 def settings(side: int, identities: int, precision: str) -> Config:
     """The original's training at another image size and batch, on the photographs that come with the repository."""
-    config = read_config([Path(__file__).parent.parent / "configs" / "triarchy.yaml"], {"data": {"reader": "twin"}})
+    config = read_config([TRIARCHY], {"data": {"reader": "twin"}})
     model, train = replace(config.model, image_size=side), replace(config.train, batch_size=identities)
     return replace(config, model=model, train=train, precision=precision)
 
