@@ -25,11 +25,10 @@ from cli import read_arguments
 from config import ModelConfig, read_config
 from datasets.transforms import network_input
 from errors import InputError, run_script
-from models.backbones import BACKBONES
 from models.embedder import build_embedder, parameter_count
 from models.model_file import build_shipped, read_model_file
 from models.weights import file_digest, load_weights, save_weights
-from tests.tiny import draw_people, tiny_settings
+from tests.tiny import draw_people, light_model, tiny_settings
 from verification.decisions import decide
 from verification.evaluation import evaluation_config
 from verification.quantisation import _follow
@@ -111,12 +110,19 @@ def shipped(graph: bytes, config: ModelConfig) -> nn.Module:
     return build_shipped({"graph": graph, "about": {"parameters": 0}}, config, "the graph").embedder
 
 
-CASES = [*[(name, 75, True) for name in sorted(BACKBONES)], ("small", 32, False)]  # 75: paddings are not symmetric
+CASES = [  # 75: the paddings of EfficientNet are not symmetric. Inception-ResNet-v1 has no operator of its own but a slow export
+    ("efficientnet_b0", 75, True),
+    ("small", 75, True),
+    ("small", 32, False),
+    ("mobilefacenet", 40, True),
+    ("resnet_ir", 40, True),
+]
+UNFOLDED = {"resnet_ir": {"BatchNormalization"}}  # those ahead of a padding convolution, where none can take them in
 
 
 @functools.cache
 def prepared(backbone: str, side: int, norm: bool) -> tuple[ModelConfig, nn.Module, bytes]:
-    config = ModelConfig(backbone=backbone, image_size=side, embedding_norm=norm)
+    config = light_model(backbone, image_size=side, embedding_norm=norm)
     embedder = grown_up(config)
     return config, embedder, make_graph(embedder, side)
 
@@ -125,7 +131,8 @@ def prepared(backbone: str, side: int, norm: bool) -> tuple[ModelConfig, nn.Modu
 def test_the_graph_computes_the_embedder_for_any_batch(backbone, side, norm):
     config, embedder, graph = prepared(backbone, side, norm)
     assert isinstance(embedder.norm, nn.BatchNorm1d) == norm  # it was left as it was
-    assert not {node.op_type for node in onnx.ModelProto.FromString(graph).graph.node} & {"BatchNormalization", "Pad"}
+    operators = {node.op_type for node in onnx.ModelProto.FromString(graph).graph.node}
+    assert operators & {"BatchNormalization", "Pad"} == UNFOLDED.get(backbone, set())
     torch.set_num_threads(2)
     runtime = shipped(graph, config)
     images = faces(9, side)

@@ -19,6 +19,7 @@ from models.embedder import build_backbone, build_embedder, parameter_count
 from models.precision import mixed_precision
 from models.pretext import PretextModel
 from models.weights import fill, load_weights, save_weights, start_from
+from tests.tiny import light_model
 
 SMALL = ModelConfig(backbone="small", embedding_size=8, image_size=32)
 
@@ -37,11 +38,13 @@ def test_a_larger_embedder_is_refused():
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_every_backbone_trains_one_step(name):
     torch.manual_seed(0)
-    embedder = build_embedder(ModelConfig(backbone=name, embedding_size=8, image_size=32))
+    config = light_model(name, embedding_size=8)
+    side = config.image_size
+    embedder = build_embedder(config)
     optimizer = torch.optim.SGD(embedder.parameters(), lr=0.1)
     before = {key: value.clone() for key, value in embedder.state_dict().items()}
-    embeddings = embedder(torch.randn(4, 3, 32, 32))
-    assert embeddings.shape == (4, 8) and embedder.backbone(torch.randn(2, 3, 32, 32)).shape == (
+    embeddings = embedder(torch.randn(4, 3, side, side))
+    assert embeddings.shape == (4, 8) and embedder.backbone(torch.randn(2, 3, side, side)).shape == (
         2,
         embedder.backbone.out_channels,
     )
@@ -50,6 +53,67 @@ def test_every_backbone_trains_one_step(name):
     after = embedder.state_dict()
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in embedder.parameters())
     assert all((before[key] != after[key]).any() for key, value in embedder.named_parameters() if value.grad.abs().sum() > 0)
+
+
+def multiply_adds(model: nn.Module, side: int) -> tuple[int, torch.Size]:
+    """Multiply-adds of a meta model's convolutions and linear layers for one image, and the shape of what it makes."""
+    counts = []
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(lambda layer, _, output: counts.append(output.numel() * layer.weight[0].numel()))
+    with torch.no_grad():
+        features = model.eval()(torch.empty(1, 3, side, side, device="meta"))
+    return sum(counts), features.shape
+
+
+LAYER = 25_088 * 512  # multiply-adds of the embedding layer of a resnet_ir, whose bias and BatchNorm take 3 * 512 parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "side", "parameters", "millions", "features"),
+    [
+        # published with an embedding layer without bias and BatchNorm after it
+        ("mobilefacenet", {}, 112, 1_200_512 - 512 * 512 - 2 * 512, 221.16 - 512 * 512 / 1e6, 512),
+        ("inception_resnet_v1", {}, 160, 23_482_624 - 1_792 * 512 - 2 * 512, None, 1_792),
+        # published with a bias in that layer
+        ("resnet_ir", {}, 112, 43_574_976 - LAYER - 3 * 512, 6_296.49 - LAYER / 1e6, 25_088),
+        ("resnet_ir", {"se": True}, 112, 43_797_696 - LAYER - 3 * 512, None, 25_088),
+        ("resnet_ir", {"units": [3, 13, 30, 3]}, 112, 65_129_792 - LAYER - 3 * 512, 12_076.76 - LAYER / 1e6, 25_088),
+        # with a classifier of 2,360
+        ("inception_resnet_v1", {}, 224, 22_564_096, 3_143.91 - 1_792 * 2_360 / 1e6, 1_792),
+        # other sizes
+        ("mobilefacenet", {}, 96, 937_344 - 512 * (49 - 36), None, 512),
+        ("resnet_ir", {}, 75, 30_728_384, None, 512 * 5 * 5),
+        ("inception_resnet_v1", {}, 112, 22_564_096, None, 1_792),
+    ],
+)
+def test_backbones_are_as_large_as_published(name, options, side, parameters, millions, features):
+    with torch.device("meta"):
+        backbone = build_backbone(ModelConfig(backbone=name, backbone_options=options, image_size=side))
+    assert parameter_count(backbone) == parameters
+    work, shape = multiply_adds(backbone, side)
+    assert shape == (1, features) and backbone.out_channels == features
+    assert millions is None or work / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["inception_resnet_v1", "mobilefacenet", "resnet_ir"])
+def test_the_loss_reaches_every_parameter(name):
+    torch.manual_seed(1)  # with 0 all four ReLUs of the first squeeze-and-excitation happen to be shut
+    config = light_model(name)
+    backbone = build_backbone(config).eval()  # in training, BatchNorm takes out again what a bias adds ahead of it
+    features = backbone(torch.randn(2, 3, config.image_size, config.image_size))
+    (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
+    assert not [key for key, parameter in backbone.named_parameters() if not parameter.grad.abs().sum() > 0]
+
+
+def test_backbones_refuse_what_they_cannot_be_built_with():
+    with pytest.raises(InputError, match="resnet_ir, 512 dimensions. has 43,573,952 parameters, more than"):
+        build_embedder(ModelConfig(backbone="resnet_ir"))
+    for units in ([3, 4, 14], [3, 4, 14, 0]):
+        with pytest.raises(InputError, match="'resnet_ir' cannot be built with .*units should be 4 numbers, each at least 1"):
+            build_embedder(ModelConfig(backbone="resnet_ir", backbone_options={"units": units}))
+    with pytest.raises(InputError, match="at least 75 pixels a side, and these have 74"):
+        build_embedder(ModelConfig(backbone="inception_resnet_v1", image_size=74))
 
 
 @pytest.mark.parametrize("size", [112, 96, 64, 100, 75])
@@ -66,7 +130,10 @@ def test_faster_padding_and_swish_compute_the_packages_own_function(size):
 
 
 def test_unknown_backbone_lists_the_known_ones():
-    with pytest.raises(InputError, match="unknown backbone 'resnet'; known: efficientnet_b0, small"):
+    with pytest.raises(
+        InputError,
+        match="unknown backbone 'resnet'; known: efficientnet_b0, inception_resnet_v1, mobilefacenet, resnet_ir, small",
+    ):
         build_embedder(ModelConfig(backbone="resnet"))
 
 

@@ -1,9 +1,22 @@
 """Tiny data sets and settings for tests: patterned squares in place of faces, a few thousand weights in place of millions."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from config import ModelConfig
+
+LIGHT = {
+    "inception_resnet_v1": {"image_size": 75, "max_parameters": 30_000_000},  # smaller it does not come
+    "resnet_ir": {"backbone_options": {"units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
+}
+
+
+def light_model(backbone: str, **fields: Any) -> ModelConfig:
+    """The settings of a model that is as quick to build and run as this backbone allows, and the fields given."""
+    return ModelConfig(backbone=backbone, **{"image_size": 32, **LIGHT.get(backbone, {}), **fields})
 
 
 def draw_people(root: Path, people: int = 12, photographs: int = 5, side: int = 40, suffix: str = "png") -> Path:

@@ -1,6 +1,9 @@
 """Backbones: images [B, 3, H, W] float32 -> pooled features [B, out_channels]. One network per file."""
 
 from models.backbones.efficientnet import EfficientNetB0
+from models.backbones.inception_resnet import InceptionResNetV1
+from models.backbones.mobilefacenet import MobileFaceNet
+from models.backbones.resnet_ir import ResNetIR
 from models.backbones.small import SmallNet
 from registry import Registry
 
@@ -8,6 +11,9 @@ BACKBONES = Registry(
     "backbone",
     {
         "efficientnet_b0": EfficientNetB0,
+        "inception_resnet_v1": InceptionResNetV1,
+        "mobilefacenet": MobileFaceNet,
+        "resnet_ir": ResNetIR,
         "small": SmallNet,
     },
 )
