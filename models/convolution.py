@@ -62,7 +62,7 @@ class Depthwise(torch.autograd.Function):
 
 def image_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
     """Gradient of the loss by the images, [B, C, H, W], from that by the output."""
-    precise = torch.float32 if max(stride) > 1 else images.dtype
+    precise = torch.float32 if max(stride) > 1 and images.dtype == torch.bfloat16 else images.dtype
     given = gradient.to(precise), images.to(precise), weight.to(precise)
     return _convolution_backward(*given, stride, padding, (True, False, False))[0].to(images.dtype)
 

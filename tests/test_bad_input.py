@@ -202,6 +202,10 @@ def test_another_split_of_the_training_data_is_no_test(people, tmp_path):
             r"is \[16, 32\]; the sides should grow, .* up to model.image_size = 24",
         ),
         (dict(train__image_sizes="[20, 16, 24]"), "the sides should grow"),
+        (
+            dict(train__image_sizes="[16, 24]", model__backbone="mobilefacenet"),
+            "mobilefacenet reads only images of model.image_size",
+        ),
         (dict(evaluate__pairs="absent.csv"), "absent.csv"),
         (dict(evaluate__data_root="x"), "needs --pairs"),
     ],
