@@ -32,24 +32,26 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
     from benchmarks.training import epoch_section, step_section
 
     def step() -> Iterator[Section]:
-        yield step_section(112, identities=4 if quick else 8, rounds=2 if quick else 7)
+        yield step_section(112, identities=2 if quick else 8, rounds=1 if quick else 4)
         if not quick:
-            yield step_section(256, identities=2, rounds=5)
+            yield step_section(256, identities=2, rounds=3)
 
     def epoch() -> Iterator[Section]:
-        yield epoch_section(112, identities=4 if quick else 8, batches=1 if quick else 4, rounds=1 if quick else 3)
+        yield epoch_section(112, identities=2 if quick else 8, batches=2, rounds=1 if quick else 3)
 
     def scoring() -> Iterator[Section]:
         for data in [DataConfig(reader="twin")] + ([DataConfig(reader="cfp", root=cfp, fold=2)] if cfp else []):
-            yield scoring_section(data, 112, reference_pairs=48 if quick else 256, rounds=1 if quick else 3)
+            yield scoring_section(
+                data, 112, most=200 if quick else None, reference_pairs=48 if quick else 256, rounds=1 if quick else 3
+            )
             if not quick:
-                yield scoring_section(data, 256, reference_pairs=64, rounds=1)
+                yield scoring_section(data, 256, most=None, reference_pairs=64, rounds=1)
 
     def serving() -> Iterator[Section]:
-        yield serving_section(112, rounds=5 if quick else 30)
+        yield serving_section(112, rounds=2 if quick else 12)
 
     def alone() -> Iterator[Section]:
-        yield alone_section(pairs=1_000_000, rows=100_000 if quick else 1_000_000, batch=64 if quick else 128)
+        yield alone_section(pairs=1_000_000, rows=100_000 if quick else 1_000_000, batch=32 if quick else 128)
 
     def growth() -> Iterator[Section]:
         yield growth_section((1_000, 10_000, 100_000), rounds=3 if quick else 10)

@@ -21,10 +21,11 @@ from verification.scores import score_pairs
 BATCH = 64
 
 
-def scoring_section(data: DataConfig, side: int, reference_pairs: int, rounds: int) -> Section:
-    """The test pairs of a data set, from the files to the scores."""
+def scoring_section(data: DataConfig, side: int, most: int | None, reference_pairs: int, rounds: int) -> Section:
+    """The test pairs of a data set, or `most` of them, from the files to the scores."""
     reader = open_reader(data)
     pairs = reader.pairs("test")
+    pairs = pairs.where(np.random.default_rng(0).permutation(len(pairs)) < (most or len(pairs)))
     faces = reader.faces("test").of_files(pairs.file_names)
     config = ModelConfig(image_size=side)
     torch.manual_seed(0)
@@ -33,7 +34,7 @@ def scoring_section(data: DataConfig, side: int, reference_pairs: int, rounds: i
     reference.network.load_state_dict(ours.backbone.network.state_dict())
     reference.embedding.load_state_dict(ours.embedding.state_dict())
     order = np.random.default_rng(0).permutation(len(pairs))[:reference_pairs]
-    paths = [(pairs.root / pairs.table["first"][row], pairs.root / pairs.table["second"][row]) for row in order]
+    paths = [tuple(pairs.root / name for name in row) for row in pairs.table[["first", "second"]].to_numpy()[order]]
     graph = export(ours, side)
     embedders: dict[str, nn.Module] = {
         "ours, weights (.pt)": ours.to(memory_format=torch.channels_last),

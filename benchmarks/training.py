@@ -21,7 +21,7 @@ from recipes.metric import Metric
 from training.engine import total
 from training.optim import build_optimizer
 
-TRAJECTORY = 6  # steps whose losses are compared
+TRAJECTORY = 4  # steps whose losses are compared
 
 Batch = dict[str, Tensor]
 
