@@ -41,11 +41,11 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
 
     def scoring() -> Iterator[Section]:
         for data in [DataConfig(reader="twin")] + ([DataConfig(reader="cfp", root=cfp, fold=2)] if cfp else []):
-            yield scoring_section(
-                data, 112, most=200 if quick else None, reference_pairs=48 if quick else 256, rounds=1 if quick else 3
-            )
-            if not quick:
-                yield scoring_section(data, 256, most=None, reference_pairs=64, rounds=1)
+            if quick:
+                yield scoring_section(data, 112, most=200, reference_pairs=48, rounds=1)
+                continue
+            yield scoring_section(data, 112, most=None, reference_pairs=256, rounds=3)
+            yield scoring_section(data, 256, most=None, reference_pairs=64, rounds=1)
 
     def serving() -> Iterator[Section]:
         yield serving_section(112, rounds=2 if quick else 12)
