@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
+import processes
 from config import Spec, load_yaml, merge, read_config
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -36,7 +37,7 @@ class OneSentenceParser(argparse.ArgumentParser):
     """argparse whose errors are one sentence: with this many options its usage would bury them."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        processes.end(2, f"{self.prog}: {message}")
 
 
 def read_arguments(

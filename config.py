@@ -201,7 +201,10 @@ class Config:
     """Arithmetic of the training: float32, or bfloat16 where it does no harm; auto takes bfloat16 where that is faster.
     Evaluation is always in float32."""
     threads: NonNegativeInt = 0
-    """Threads of the tensor library; 0 takes one per core. Weights are byte-identical only for equal thread counts."""
+    """Threads of the tensor library; 0 takes one per core, which the processes of a machine share. Weights are byte-identical
+    only for equal thread counts."""
+    sync_norm: bool = True
+    """Under torchrun: BatchNorm over the batch of all processes, as one process would compute it; false: of each its own."""
     data: DataConfig = DataConfig()
     """Where the photographs come from."""
     model: ModelConfig = ModelConfig()
@@ -223,6 +226,7 @@ ENVIRONMENT = (
     "device",
     "precision",
     "threads",
+    "sync_norm",
     "data.workers",
     "data.cache",
     "data.cache_gb",

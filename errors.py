@@ -1,9 +1,12 @@
 """The one exception that means that what the user gave cannot be used, and how a script ends with it."""
 
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import processes
 
 
 class InputError(Exception):
@@ -30,18 +33,20 @@ GO_ON = "the same command with --resume goes on after the last finished epoch"
 def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
     """Run a script's main function; a fault of the input or of the disk is one sentence on stderr and exit code 2.
 
-    go_on: what to tell a user who stops it with Ctrl-C.
+    go_on: what to tell a user who stops it with Ctrl-C. Under torchrun the processes join, and one of them tells.
     """
     path = Path(sys.argv[0])
     name = path.parent.name if path.stem == "__main__" else path.name
     try:
-        story()
+        with processes.together():
+            story()
     except InputError as error:
-        print(f"\n{name}: {error}", file=sys.stderr)
-        sys.exit(2)
+        processes.end(2, f"\n{name}: {error}")
     except OSError as error:  # a full disk, a folder without write permission
-        print(f"\n{name}: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
-        sys.exit(2)
+        processes.end(2, f"\n{name}: {error.strerror or error}: {error.filename or 'no file named'}")
     except KeyboardInterrupt:
-        print(f"\n{name}: stopped; {go_on}", file=sys.stderr)
-        sys.exit(130)
+        processes.end(130, f"\n{name}: stopped; {go_on}")
+    except Exception:
+        if processes.count() == 1:
+            raise
+        processes.end(1, traceback.format_exc())

@@ -21,7 +21,7 @@ SHORT = {
     "data_root": "evaluate.data_root",
     "batch_size": "evaluate.batch_size",
 }
-WITHOUT = ("pretext", "train", "model", "similarity", "resume", "overwrite", "data.cache", "export")
+WITHOUT = ("pretext", "train", "model", "similarity", "resume", "overwrite", "sync_norm", "data.cache", "export")
 """The weight file's own settings, and those of training alone."""
 
 
@@ -30,10 +30,11 @@ def evaluate(config: Config) -> Path:
     seed_everything(config.seed, config.threads)
     evaluation = Evaluation(config, choose_device(config.device))
     embeddings = evaluation.embed()
-    scores = evaluation.score(embeddings)
-    submission = evaluation.submit(scores)
-    evaluation.report(scores)
-    return submission
+    if embeddings:  # else this is one of several processes, and not the one that decides
+        scores = evaluation.score(embeddings)
+        evaluation.submit(scores)
+        evaluation.report(scores)
+    return evaluation.submission
 
 
 def main() -> None:

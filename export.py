@@ -22,7 +22,7 @@ from verification.quantisation import quantised
 
 SHORT = {"model_weight": "evaluate.model_weight", "out": "export.out", "int8": "export.int8"}
 WITHOUT = ("pretext", "train", "model", "similarity", "name", "results", "resume", "overwrite", "device", "data.workers")
-WITHOUT += ("evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip", "evaluate.folds")
+WITHOUT += ("sync_norm", "evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip", "evaluate.folds")
 
 
 def export(config: Config) -> Path:

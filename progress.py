@@ -6,6 +6,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+import processes
+
 
 def progress(
     steps: Iterable | None, title: str, total: int | None = None, initial: int = 0, unit: str = "it", **options: Any
@@ -13,6 +15,7 @@ def progress(
     """A tqdm bar on stderr; in a log file it speaks every half minute instead of ten times a second.
 
     A bar inside another one (leave=False) is for watchers only: it would litter a log with cursor movements.
+    Of several processes the leading one alone shows its bars.
     """
     watched = sys.stderr.isatty()
     return tqdm(
@@ -24,6 +27,6 @@ def progress(
         dynamic_ncols=watched,
         ncols=None if watched else 110,
         mininterval=0.1 if watched else 30,
-        disable=not watched and not options.get("leave", True),
+        disable=not watched and not options.get("leave", True) or not processes.leads(),
         **options,
     )

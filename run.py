@@ -25,9 +25,10 @@ def run(config: Config) -> Path:
 
     A given train.pretrained_weight takes the place of the pretext stage. Raises InputError.
     """
-    check_settings(config)
+    with_pretext = config.pretext.epochs and not config.train.pretrained_weight
+    check_settings(config, *(["pretext"] if with_pretext else []), "train")
     open_pairs(config)  # a faulty list of test pairs is told now
-    if config.pretext.epochs and not config.train.pretrained_weight:
+    if with_pretext:
         config = replace(config, "train", pretrained_weight=str(train_pretext(config)))
     return evaluate(replace(config, "evaluate", model_weight=str(train(config))))
 

@@ -33,7 +33,7 @@ WITHOUT = ("pretext", "evaluate", "export")
 def train(config: Config) -> Path:
     """Train the embedder and return the path of the weights that validate best, threshold included."""
     seed_everything(config.seed, config.threads)
-    check_settings(config)
+    check_settings(config, "train")
     reader = open_reader(config.data)
     faces, pairs = reader.faces("train"), reader.pairs("validate")
     pairs = pairs.where(pairs.answered)

@@ -25,7 +25,7 @@ WITHOUT = ("train", "evaluate", "export")
 def train_pretext(config: Config) -> Path:
     """Train the pretext model and return the path of its weights."""
     seed_everything(config.seed, config.threads)
-    check_settings(config)
+    check_settings(config, "pretext")
     reader = open_reader(config.data)
     faces, held_out = reader.faces("train"), reader.faces("validate")
     attributes = ", ".join(faces.attributes) or "rotation (the photographs have no attribute labels)"

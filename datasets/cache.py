@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import processes
 from config import DataConfig
 from errors import InputError
 from files import locked
@@ -228,7 +229,8 @@ def checksum(file: BinaryIO, size: int) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+    if processes.leads():
+        print(sentence, file=sys.stderr)
 
 
 def _remove_unused(path: Path) -> None:

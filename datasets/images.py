@@ -21,6 +21,7 @@ from datasets.cache import About, Cache, Entry, checksum
 from datasets.manifest import Manifest
 from datasets.originals import Digest, Originals
 from errors import InputError, listing
+from processes import leader_first
 from progress import progress
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")  # no format whose reader starts another program (EPS)
@@ -167,7 +168,8 @@ def _cached(faces: Manifest, side: int, title: str, cache: Cache) -> Entry | Non
     def write(file: BinaryIO) -> About:
         return {"taken": originals.taken, **_decode(faces, side, title, file, originals.unsettled(originals.taken))}
 
-    return cache.entry(originals.key(f"{side} {DECODER}"), size, title, valid, write)
+    with leader_first():  # the others find what it decodes
+        return cache.entry(originals.key(f"{side} {DECODER}"), size, title, valid, write)
 
 
 def _temporary(faces: Manifest, side: int, title: str) -> Entry:

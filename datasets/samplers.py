@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import InputError
+from processes import count, share
 
 
 class Draw(NamedTuple):
@@ -17,7 +18,11 @@ class Draw(NamedTuple):
 
 
 class BatchSampler:
-    """Base: subclasses give `batches(random)`; iterating yields lists of Draw for the epoch that was set."""
+    """Base: subclasses give `batches(random)`; iterating yields lists of Draw for the epoch that was set.
+
+    The batches are the same however many processes train; each of them is given its share of every batch, in rank order,
+    with the keys that these draws have in the whole.
+    """
 
     def __init__(self, seed: int):
         self.seed = seed
@@ -32,7 +37,8 @@ class BatchSampler:
     def __iter__(self) -> Iterator[list[Draw]]:
         position = 0
         for batch in self.batches(np.random.default_rng((self.seed, self.epoch))):
-            yield [Draw(int(index), (self.seed, self.epoch, position + place)) for place, index in enumerate(batch)]
+            draws = [Draw(int(index), (self.seed, self.epoch, position + place)) for place, index in enumerate(batch)]
+            yield draws[share(len(draws))]
             position += len(batch)
 
 
@@ -43,6 +49,11 @@ class ShuffledSampler(BatchSampler):
         super().__init__(seed)
         self.size = size
         self.batch_size = min(batch_size, size)
+        if self.batch_size % count():
+            raise InputError(
+                f"a batch of {self.batch_size} photographs cannot be split evenly over {count()} processes; --batch_size should"
+                f" be a multiple of {count()}, at most {size}"
+            )
 
     def __len__(self) -> int:
         return self.size // self.batch_size

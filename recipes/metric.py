@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from torch import nn
 
+from collectives import gather
 from config import Config
 from datasets.images import Photographs
 from datasets.loaders import TrainingImages, identity_target, make_loader
@@ -66,8 +67,9 @@ class Metric(Recipe):
         with mixed_precision(self.precision, device):
             images = resized(network_input(batch["image"], device), self.image_size)
             embeddings = self.embedder(images)  # [B, D]
-        embeddings = embeddings.float()
-        terms = self.objective(embeddings, batch["label"].to(device))
+        # The objective is that of the whole batch, whose hardest triplets and centers may lie with another process.
+        embeddings, labels = gather(embeddings.float()), gather(batch["label"].to(device))
+        terms = self.objective(embeddings, labels)
         return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
 
     def deployable(self) -> nn.Module:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from collectives import gather
 from config import Config
 from datasets.images import Photographs
 from datasets.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
@@ -55,8 +56,9 @@ class Pretext(Recipe):
         device = next(self.model.parameters()).device
         with mixed_precision(self.precision, device):
             logits = self.model(network_input(batch["image"], device))
-        logits = {name: values.float() for name, values in logits.items()}
-        targets = {name: batch[name].to(device) for name in logits}
+        # Gathered, since the mean over known labels is that of the whole batch: shares may know different numbers of them.
+        logits = {name: gather(values.float()) for name, values in logits.items()}
+        targets = {name: gather(batch[name].to(device)) for name in logits}
         accuracies = {f"{name}_accuracy": masked_accuracy(logits[name], targets[name]) for name in logits}
         return Outcome({name: masked_cross_entropy(logits[name], targets[name]) for name in logits}, accuracies)
 

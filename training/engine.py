@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from errors import InputError
+from processes import leads
 from progress import progress as progress_bar
 from recipes.recipe import Recipe
+from training.distributed import distribute
 from training.optim import build_optimizer, build_schedule
 from training.run import Progress, Run
+from training.seed import seed_share
 
 Validate = Callable[[nn.Module], dict[str, Any]]  # a deployable model -> figures, `score` (higher is better) among them
 
@@ -20,7 +23,9 @@ Validate = Callable[[nn.Module], dict[str, Any]]  # a deployable model -> figure
 def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
     """Train `recipe` as `run.stage` says and return the path of the best weights, by validation score.
 
-    Without `validate` the last epoch's weights are kept. Raises InputError for a loss that is not finite and for 0 epochs.
+    Without `validate` the last epoch's weights are kept. Of several processes the leading one alone validates and writes,
+    and so decides which weights are best; the others meet it again at the next step. Raises InputError for a loss that is
+    not finite and for 0 epochs.
     """
     stage = run.stage
     if not stage.epochs:
@@ -31,15 +36,17 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
     optimizer = build_optimizer(stage.optimizer, [weight for weight in recipe.parameters() if weight.requires_grad], stage.lr)
     schedule = build_schedule(stage.schedule, stage.epochs)
     done = run.restore(recipe, optimizer)
+    forward = distribute(recipe, run.device, run.sync_norm)
     steps = recipe.steps_per_epoch
     with progress_bar(None, run.name, total=stage.epochs * steps, initial=done.epoch * steps, unit="step") as bar:
         for epoch in range(done.epoch, stage.epochs):
             started, means = time.monotonic(), Means()
             recipe.train()
             recipe.on_epoch_start(epoch)
+            seed_share(run.seed, epoch)
             for step, batch in enumerate(recipe.loader(epoch)):
                 set_learning_rate(optimizer, stage.lr * schedule(epoch + step / steps))
-                outcome = recipe(batch)
+                outcome = forward(batch)
                 loss = total(outcome.terms, epoch, step)
                 optimizer.zero_grad()
                 loss.backward()
@@ -47,6 +54,8 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
                 recipe.on_step_end()
                 means.add(outcome.terms | outcome.observed)
                 bar.update()
+            if not leads():
+                continue
             row = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"], **means.rounded()}
             bar.set_postfix({name: f"{value:.3f}" for name, value in means.rounded().items()}, refresh=False)
             seconds = time.monotonic() - started

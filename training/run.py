@@ -28,6 +28,7 @@ from errors import InputError
 from files import write_json, write_whole
 from models.precision import choose_precision
 from models.weights import file_digest, load_tensors, save_tensors, save_weights
+from processes import count, leads, wait_for_all
 from training.seed import choose_device, generator_state, restore_generators
 
 PACKAGES = ("torch", "efficientnet-pytorch", "numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn")
@@ -47,7 +48,8 @@ class Run:
 
     section: "pretext" or "train". data_digest: of the photographs read. start_digest: of the weight file started from.
     A finished run of the same name with the same settings and data may be repeated, since it gives the same bytes; one
-    with other settings, or an unfinished one, is kept unless `overwrite` says otherwise. Raises InputError.
+    with other settings, or an unfinished one, is kept unless `overwrite` says otherwise. Of several processes the leading one
+    alone checks and writes. Raises InputError.
     """
 
     def __init__(self, config: Config, section: str, data_digest: str, start_digest: str | None = None):
@@ -56,6 +58,7 @@ class Run:
         self.resume = config.resume
         self.device = choose_device(config.device)
         self.precision = choose_precision(config.precision, self.device)
+        self.sync_norm = config.sync_norm
         self.seed = config.seed
         folder = Path(config.results) / "train"
         self.weights = folder / "weights" / f"{self.name}.pt"
@@ -64,10 +67,12 @@ class Run:
         self.snapshot = folder / "weights" / f"{self.name}.snapshot"
         self.log = folder / "logs" / f"{self.name}.jsonl"
         self.identity = {"config": _stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
-        self._check(config)
-        for folder in (self.weights.parent, self.log.parent):
-            folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told now, not after an epoch
-            self._clear(folder)
+        if leads():
+            self._check(config)
+            for folder in (self.weights.parent, self.log.parent):
+                folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told now, not after an epoch
+                self._clear(folder)
+        wait_for_all()
 
     def _clear(self, folder: Path) -> None:
         """Remove the half-written files of a process of this run that was killed."""
@@ -91,7 +96,7 @@ class Run:
         if not (self.resume and self.snapshot.exists()):
             return Progress()
         content = self._read_snapshot()
-        changed = _difference(content["environment"], self._environment)
+        changed = _difference({"processes": 1, **content["environment"]}, self._environment)  # a snapshot may be older
         if changed:
             raise InputError(f"{str(self.snapshot)!r} cannot be resumed to the same result: {changed}; set it as it was")
         recipe.load_state_dict(content["recipe"])
@@ -118,6 +123,12 @@ class Run:
 
     def finish(self) -> Path:
         """Give the best weights their name, write the receipt, drop the snapshot and return the path of the weights."""
+        if leads():
+            self._finish()
+        wait_for_all()
+        return self.weights
+
+    def _finish(self) -> None:
         if self.draft.exists():  # else the run was stopped between here and the snapshot's end, and resumed
             os.replace(self.draft, self.weights)
         receipt = {
@@ -132,7 +143,6 @@ class Run:
         }
         write_json(self.receipt, receipt)
         self.snapshot.unlink(missing_ok=True)
-        return self.weights
 
     def _check(self, config: Config) -> None:
         """Refuse to replace a run of other settings, or an unfinished one, unless `overwrite` says so."""
@@ -165,7 +175,9 @@ class Run:
     @property
     def _environment(self) -> dict[str, Any]:
         """What else the bytes depend on, and what a resumed run must therefore have in common with its beginning."""
-        return {"threads": torch.get_num_threads(), "device": str(self.device), "precision": self.precision}
+        environment = {"threads": torch.get_num_threads(), "device": str(self.device), "precision": self.precision}
+        environment["processes"] = count()
+        return environment | ({"sync_norm": self.sync_norm} if count() > 1 else {})
 
 
 def run_name(config: Config, section: str) -> str:

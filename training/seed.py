@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from errors import InputError
+from processes import count, on_this_machine, rank
 
 
 def seed_everything(seed: int, threads: int = 0) -> None:
     """Seed every generator and allow only deterministic algorithms.
 
-    threads: threads of the tensor library (0: one per core). Sums are split among threads, so equal bytes need equal
-    thread counts; the receipt records them.
+    threads: threads of the tensor library (0: one per core, shared evenly by the processes of a machine). Sums are split
+    among threads, so equal bytes need equal thread counts; the receipt records them.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     random.seed(seed)
@@ -22,7 +23,19 @@ def seed_everything(seed: int, threads: int = 0) -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads memory before writing it
     torch.backends.cudnn.benchmark = False
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    _, processes = on_this_machine()
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // processes))
+
+
+def seed_share(seed: int, epoch: int) -> None:
+    """Let each of several processes draw dropout for its share of the batches from a generator of its own.
+
+    With the common seed all shares would be dropped out alike. The seed is a pure function of (seed, epoch, rank), so a
+    resumed run needs no generator of each process; how many there are still changes what is drawn. One process draws on
+    from its only generator.
+    """
+    if count() > 1:
+        torch.manual_seed(int(np.random.SeedSequence((seed, epoch, rank())).generate_state(1, np.uint64)[0] >> 1))
 
 
 def generator_state() -> dict[str, torch.Tensor]:
@@ -46,4 +59,12 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device is 'cuda', but this machine shows no CUDA GPU; use --device cpu")
+    place, processes = on_this_machine()
+    if name == "cuda" and processes > 1:
+        if processes > torch.cuda.device_count():
+            raise InputError(
+                f"{processes} processes need a GPU each and this machine shows {torch.cuda.device_count()}; start as many,"
+                f" or use --device cpu"
+            )
+        torch.cuda.set_device(place)  # "cuda" is then this process's own
     return torch.device(name)

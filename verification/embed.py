@@ -47,3 +47,12 @@ def embed_images(
     if batch:
         embed()
     return Embeddings(list(file_names), np.concatenate(plain), np.concatenate(mirrored) if flip else None)
+
+
+def join(shares: Sequence[Embeddings]) -> Embeddings:
+    """The embeddings of several lists of photographs as those of one, in order; all with mirror images or all without."""
+    if len(shares) == 1:
+        return shares[0]
+    mirrored = None if shares[0].mirrored is None else np.concatenate([share.mirrored for share in shares])
+    names = [name for share in shares for name in share.file_names]
+    return Embeddings(names, np.concatenate([share.plain for share in shares]), mirrored)

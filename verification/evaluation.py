@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from collectives import collect
 from config import Config, make_config, merge, read_yaml
 from datasets.images import decode_all
 from datasets.manifest import Manifest, Pairs
@@ -16,8 +17,9 @@ from datasets.reading import check_same_split, open_reader
 from errors import InputError
 from models.model_file import build_shipped, is_exported, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
+from processes import count, leads, rank
 from verification.decisions import decide, threshold
-from verification.embed import Embeddings, embed_images
+from verification.embed import Embeddings, embed_images, join
 from verification.metrics import breakdown, k_fold, verification_metrics
 from verification.report import remove_report, write_report
 from verification.scores import score_pairs
@@ -54,6 +56,7 @@ class Evaluation:
     def __init__(self, config: Config, device: torch.device):
         self.config = config
         self.folder = Path(config.results) / "test"
+        self.submission = self.folder / f"{config.name}_preds.csv"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
         self.pairs, self.known = open_pairs(config)
@@ -63,11 +66,15 @@ class Evaluation:
         self.calibrated = calibrated_threshold(content, config.evaluate.flip)
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
 
-    def embed(self) -> Embeddings:
-        """Decode and embed every photograph once."""
-        images = (pixels for pixels, _ in decode_all(self.known, self.config.model.image_size, "embed photographs"))
+    def embed(self) -> Embeddings | None:
+        """Decode and embed every photograph once; of several processes each its share. None for all but the leading one."""
+        places = np.arange(len(self.known))
+        known = self.known.where(places * count() // len(places) == rank())  # shares that differ by one photograph at most
+        images = (pixels for pixels, _ in decode_all(known, self.config.model.image_size, "embed photographs"))
         settings = self.config.evaluate
-        return embed_images(self.embedder, images, self.known.file_names, settings.batch_size, settings.flip)
+        own = embed_images(self.embedder, images, known.file_names, settings.batch_size, settings.flip) if len(known) else None
+        shares = collect(own)
+        return join([share for share in shares if share]) if leads() else None
 
     def score(self, embeddings: Embeddings) -> np.ndarray:
         """Score of each pair, float64 [P], higher = more alike."""
@@ -81,7 +88,7 @@ class Evaluation:
         self.threshold = threshold(scores, rule, self.calibrated)
         if rule == "median":
             print("  rule median: the threshold comes from these very pairs and assumes that half of them match")
-        return write_submission(self.folder / f"{self.config.name}_preds.csv", self.pairs, decide(scores, self.threshold))
+        return write_submission(self.submission, self.pairs, decide(scores, self.threshold))
 
     def report(self, scores: np.ndarray) -> dict[str, Any] | None:
         """Write and print the figures of the pairs that have an answer; None if none has."""
