@@ -1,6 +1,6 @@
 """Measure training, scoring and serving, side by side with what people use today.
 
-    python benchmark.py                 # everything, about half an hour on two cores -> results/benchmark.md and .json
+    python benchmark.py                 # everything, about a quarter of an hour on two cores -> results/benchmark.md and .json
     python benchmark.py --quick         # the same at a glance, under three minutes
     python benchmark.py --only serving --results DIR
     python benchmark.py --files W.pt W-int8.onnx       # how fast your own files embed, printed only
@@ -32,23 +32,23 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
     from benchmarks.training import epoch_section, step_section
 
     def step() -> Iterator[Section]:
-        yield step_section(112, identities=2 if quick else 8, rounds=1 if quick else 4)
+        yield step_section(112, identities=2 if quick else 8, rounds=1 if quick else 3)
         if not quick:
-            yield step_section(256, identities=2, rounds=3)
+            yield step_section(256, identities=2, rounds=2)
 
     def epoch() -> Iterator[Section]:
-        yield epoch_section(112, identities=2 if quick else 8, batches=2, rounds=1 if quick else 3)
+        yield epoch_section(112, identities=2 if quick else 8, batches=2, rounds=1 if quick else 2)
 
     def scoring() -> Iterator[Section]:
         for data in [DataConfig(reader="twin")] + ([DataConfig(reader="cfp", root=cfp, fold=2)] if cfp else []):
             if quick:
                 yield scoring_section(data, 112, most=200, reference_pairs=48, rounds=1)
                 continue
-            yield scoring_section(data, 112, most=None, reference_pairs=256, rounds=3)
-            yield scoring_section(data, 256, most=None, reference_pairs=64, rounds=1)
+            yield scoring_section(data, 112, most=None, reference_pairs=256, rounds=2)
+            yield scoring_section(data, 256, most=300, reference_pairs=32, rounds=1)
 
     def serving() -> Iterator[Section]:
-        yield serving_section(112, rounds=2 if quick else 12)
+        yield serving_section(112, rounds=2 if quick else 8)
 
     def alone() -> Iterator[Section]:
         yield alone_section(pairs=1_000_000, rows=100_000 if quick else 1_000_000, batch=32 if quick else 128)
