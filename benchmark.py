@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -84,14 +85,13 @@ def main() -> None:
     if options.files:
         from benchmarks.serving import files_section
 
-        print(markdown(facts, [files_section(options.files, rounds=5 if options.quick else 30)]))
+        section = files_section(options.files, rounds=5 if options.quick else 30)
+        print(markdown({"files": {"facts": facts, "sections": [asdict(section)]}}))
         return
-    done: list[Section] = []
-    for name in options.only:
-        done += sections(options.quick, options.cfp)[name]()
-    table, _ = write(Path(options.results), facts, done)
-    print(markdown(facts, done))
-    print(f"report: {table}")
+    for name in options.only:  # written one by one: what is done stays, should a later part be stopped
+        page = write(Path(options.results), name, facts, sections(options.quick, options.cfp)[name]())
+    print(page.read_text(encoding="utf-8"))
+    print(f"report: {page}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import numpy as np
 
 from progress import progress
 
+PAUSE = 0.05  # seconds before each call: threads of the one before still spin for a while, ready for more
+
 
 @dataclass(frozen=True)
 class Section:
@@ -27,6 +29,7 @@ def take_turns(contestants: Mapping[str, Callable[[], Any]], rounds: int, title:
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in progress(range(rounds), title, unit="round"):
         for name, run in contestants.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)

@@ -1,7 +1,13 @@
-"""The report: results/benchmark.json with every figure, results/benchmark.md to read."""
+"""The report: results/benchmark.json with every figure, results/benchmark.md to read.
 
+A part that is measured anew replaces its earlier figures and leaves the other parts as they are; each says what it was
+measured with.
+"""
+
+import json
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.contest import Section
+from errors import InputError
 from files import write_json, write_whole
 from training.run import git_commit
 
@@ -30,28 +37,42 @@ def environment(command: str) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, facts: dict[str, Any], sections: list[Section]) -> tuple[Path, Path]:
-    """Write both files and return their paths."""
-    content = {**facts, "sections": [asdict(section) for section in sections]}
-    table = write_whole(folder / "benchmark.md", markdown(facts, sections))
-    return table, write_json(folder / "benchmark.json", content)
+Parts = dict[str, dict[str, Any]]  # name -> {"facts": of `environment`, "sections": Sections as plain values}
 
 
-def markdown(facts: dict[str, Any], sections: list[Section]) -> str:
+def write(folder: Path, name: str, facts: dict[str, Any], sections: Iterable[Section]) -> Path:
+    """Write the part `name` into both files and return the path of the page. Raises InputError for a report of no such form."""
+    path = folder / "benchmark.json"
+    parts = read(path) | {name: {"facts": facts, "sections": [asdict(section) for section in sections]}}
+    write_json(path, parts)
+    return write_whole(folder / "benchmark.md", markdown(parts))
+
+
+def read(path: Path) -> Parts:
+    """The parts of an earlier report; none if there is no report."""
+    try:
+        parts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        markdown(parts)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{str(path)!r} is not a report of benchmark.py; remove it or choose other --results") from error
+    return parts
+
+
+def markdown(parts: Parts) -> str:
     """The report as a page."""
-    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
-    lines = [
-        "# Benchmark",
-        "",
-        f"`{facts['command']}` on {facts['processor']}, {facts['cores']} cores, {facts['threads']} threads; {facts['system']};"
-        f" {versions}; commit {facts['git_commit']}.",
-        "",
-        "Contestants take turns; figures are medians of the rounds, 'range' the slowest and fastest round.",
-    ]
-    for section in sections:
-        lines += ["", f"## {section.title}", "", section.what, "", *_table(section.rows)]
-        for remark in section.remarks:
-            lines += ["", remark]
+    lines = ["# Benchmark", "", "Contestants take turns; figures are medians of the rounds, 'range' the slowest and fastest."]
+    for part in parts.values():
+        facts = part["facts"]
+        versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+        machine = f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads; {facts['system']}"
+        for section in part["sections"]:
+            lines += ["", f"## {section['title']}", "", section["what"], "", *_table(section["rows"])]
+            for remark in section["remarks"]:
+                lines += ["", remark]
+        lines += [
+            "",
+            f"`{facts['command']}` on {machine}; {versions}; commit {facts['git_commit']}.",
+        ]
     return "\n".join(lines) + "\n"
 
 

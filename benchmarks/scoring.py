@@ -46,10 +46,10 @@ def scoring_section(data: DataConfig, side: int, most: int | None, reference_pai
     amounts = {name: len(paths) if name == "reference" else len(pairs) for name in runs}
     rows = rates(take_turns(runs, rounds, f"scoring {side}"), amounts, "pairs/s")
     what = (
-        f"{len(pairs):,} test pairs of {len(faces):,} photographs (reader {data.reader}), {side} pixels, from the files to the"
+        f"{len(pairs):,} test pairs of {len(faces):,} photographs, from the files to the"
         f" scores; the reference is timed on {len(paths):,} of the pairs, since its cost is the same for each."
     )
-    return Section(f"Scoring, {side} pixels", what, rows)
+    return Section(f"Scoring, reader {data.reader}, {side} pixels", what, rows)
 
 
 def _score(embedder: nn.Module, faces: Manifest, pairs: Pairs, side: int) -> np.ndarray:

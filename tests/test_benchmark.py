@@ -11,6 +11,7 @@ from benchmarks.contest import Section, rates, take_turns
 from benchmarks.reference import ReferenceEmbedder, read_images, score_pairs_anew
 from benchmarks.report import markdown, write
 from config import ModelConfig
+from errors import InputError
 from models.embedder import build_embedder
 from tests.tiny import draw_people
 
@@ -58,7 +59,16 @@ def test_the_report_holds_every_figure(tmp_path):
     facts = {"command": "python benchmark.py", "processor": "P", "cores": 2, "threads": 2, "system": "S"}
     facts |= {"versions": {"torch": "1"}, "git_commit": "c"}
     section = Section("Title", "What.", [{"contestant": "a", "rate": 1234.5}, {"contestant": "b", "rate": 0.125}], ["Remark."])
-    table, figures = write(tmp_path, facts, [section])
-    assert "| a | 1,234 |" in table.read_text() and "| b | 0.125 |" in table.read_text() and "Remark." in table.read_text()
-    assert json.loads(figures.read_text())["sections"][0]["rows"] == section.rows
-    assert table.read_text() == markdown(facts, [section])
+    for name in ("step", "serving", "step"):  # the second measurement of a part replaces the first
+        page = write(tmp_path, name, facts, [section]).read_text()
+    assert "| a | 1,234 |" in page and "| b | 0.125 |" in page and "Remark." in page and page.count("## Title") == 2
+    parts = json.loads((tmp_path / "benchmark.json").read_text())
+    assert list(parts) == ["step", "serving"] and parts["step"]["sections"][0]["rows"] == section.rows
+    assert page == markdown(parts)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"step": {}}', '{"step": 3}'])
+def test_a_strangers_report_is_not_replaced(tmp_path, content):
+    (tmp_path / "benchmark.json").write_text(content)
+    with pytest.raises(InputError, match="is not a report of benchmark.py"):
+        write(tmp_path, "step", {}, [])
