@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from config import ModelConfig
 from models.embedder import Embedder, build_embedder
-from models.serving.graph import make_graph
 from models.serving.runtime import OnnxEmbedder
 
 NO_LIMIT = 10**9
@@ -40,11 +39,6 @@ def build(model: ModelConfig) -> Embedder:
     """The embedder with random weights, ready to embed."""
     torch.manual_seed(0)
     return build_embedder(model).eval().to(memory_format=torch.channels_last)
-
-
-def export(embedder: Embedder, side: int) -> bytes:
-    """Its ONNX graph, float32."""
-    return make_graph(embedder, side)
 
 
 def onnx_embedder(graph: bytes, model: ModelConfig) -> OnnxEmbedder:

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 from benchmarks.contest import Section, rates, take_turns
-from benchmarks.networks import calibration, export, onnx_embedder
+from benchmarks.networks import calibration, onnx_embedder
 from benchmarks.reference import ReferenceEmbedder, score_pairs_anew
 from config import DataConfig, ModelConfig
 from datasets.images import decode_all
 from datasets.manifest import Manifest, Pairs
 from datasets.reading import open_reader
 from models.embedder import build_embedder
+from models.serving.graph import make_graph
 from models.serving.quantise import quantise
 from verification.embed import embed_images
 from verification.scores import score_pairs
@@ -35,7 +36,7 @@ def scoring_section(data: DataConfig, side: int, most: int | None, reference_pai
     reference.embedding.load_state_dict(ours.embedding.state_dict())
     order = np.random.default_rng(0).permutation(len(pairs))[:reference_pairs]
     paths = [tuple(pairs.root / name for name in row) for row in pairs.table[["first", "second"]].to_numpy()[order]]
-    graph = export(ours, side)
+    graph = make_graph(ours, side)
     embedders: dict[str, nn.Module] = {
         "ours, weights (.pt)": ours.to(memory_format=torch.channels_last),
         "ours, exported (.onnx)": onnx_embedder(graph, config),

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.contest import Section, take_turns
-from benchmarks.networks import build, calibration, entries, export, multiply_adds, onnx_embedder
+from benchmarks.networks import build, calibration, entries, multiply_adds, onnx_embedder
 from config import make_config
 from errors import InputError
 from models.embedder import parameter_count
 from models.model_file import build_shipped, read_model_file
+from models.serving.graph import make_graph
 from models.serving.quantise import quantise
 
 BATCHES = (1, 32)
@@ -24,7 +25,7 @@ def serving_section(side: int, rounds: int) -> Section:
     about: dict[str, dict[str, object]] = {}
     for entry in entries(side):
         embedder = build(entry.model)
-        graph = export(embedder, side)
+        graph = make_graph(embedder, side)
         files = {"onnx": graph} | ({"int8": quantise(graph, calibration(side))} if not contestants else {})
         size = {"parameters": parameter_count(embedder), "million MACs": round(multiply_adds(embedder, side) / 1e6, 1)}
         contestants[f"{entry.name}, torch"] = embedder
