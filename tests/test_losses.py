@@ -111,9 +111,25 @@ def test_softmax_equals_naive_label_smoothing(embeddings):
 
 
 def test_softmax_without_norm_is_plain_cross_entropy_of_a_linear_layer(embeddings):
-    loss = Softmax(6, 3, smoothing=0.0, norm=False)
+    loss = Softmax(6, 3, smoothing=0.0, norm="none")
     reference = functional.cross_entropy(functional.linear(embeddings, loss.classifier.weight, loss.classifier.bias), LABELS)
     assert loss(embeddings, LABELS).item() == pytest.approx(reference.item())
+
+
+def test_softmax_with_a_neck_classifies_embeddings_normalised_over_the_batch_without_shift(embeddings):
+    loss = Softmax(6, 3, smoothing=0.0, norm="embedding")
+    deviations = embeddings.detach() - embeddings.detach().mean(dim=0)
+    normalised = deviations / (deviations.square().mean(dim=0) + loss.neck.eps).sqrt()
+    reference = functional.cross_entropy(normalised @ loss.classifier.weight.T, LABELS)
+    value = loss(embeddings, LABELS)
+    assert value.item() == pytest.approx(reference.item(), rel=1e-5)
+    value.backward()
+    assert loss.neck.weight.grad is not None and loss.neck.bias.grad is None and loss.classifier.bias is None
+
+
+def test_softmax_refuses_a_norm_that_stands_nowhere_known():
+    with pytest.raises(InputError, match="norm.*'after'"):
+        build_objective({"softmax": {"norm": "after"}}, embedding_size=6, identities=3)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

@@ -10,12 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from config import ModelConfig
 from errors import InputError
 from models.backbones import BACKBONES
 from models.convolution import Conv2d
 from models.embedder import build_backbone, build_embedder, parameter_count
+from models.folding import folded
 from models.precision import mixed_precision
 from models.pretext import PretextModel
 from models.weights import fill, load_weights, save_weights, start_from
@@ -261,3 +263,40 @@ def test_bfloat16_gradients_follow_those_in_float32():
     for expected, actual in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
         assert actual.grad.dtype == torch.float32
         assert (actual.grad - expected.grad).norm() < 0.03 * expected.grad.norm()
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_folding_keeps_the_embeddings_and_the_embedder(name):
+    torch.manual_seed(0)
+    config = light_model(name, embedding_size=8, embedding_norm=True)
+    embedder = build_embedder(config)
+    for module in embedder.modules():
+        if isinstance(module, _BatchNorm):
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+    embedder.eval()
+    before = {key: value.clone() for key, value in embedder.state_dict().items()}
+    images = torch.randn(2, 3, config.image_size, config.image_size)
+    small = folded(embedder)
+    with torch.inference_mode():
+        expected = embedder(images)
+        torch.testing.assert_close(small(images), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    norms = [[isinstance(module, _BatchNorm) for module in model.modules()] for model in (embedder, small)]
+    assert sum(norms[1]) < sum(norms[0])
+    assert all(torch.equal(before[key], value) for key, value in embedder.state_dict().items())
+
+
+def test_folding_keeps_a_norm_that_something_else_reads_around():
+    class Fork(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.norm = nn.Linear(3, 3), nn.BatchNorm1d(3)
+
+        def forward(self, images):
+            plain = self.layer(images)
+            return plain + self.norm(plain)
+
+    fork = Fork().eval()
+    nn.init.uniform_(fork.norm.running_var, 2.0, 3.0)
+    inputs = torch.randn(4, 3)
+    torch.testing.assert_close(folded(fork)(inputs), fork(inputs))

@@ -15,6 +15,7 @@ from datasets.manifest import Manifest, Pairs
 from datasets.pair_list import read_pairs_csv
 from datasets.reading import check_same_split, open_reader
 from errors import InputError
+from models.folding import folded
 from models.model_file import build_shipped, is_exported, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
 from processes import count, leads, rank
@@ -61,8 +62,8 @@ class Evaluation:
         self.started = time.monotonic()
         self.pairs, self.known = open_pairs(config)
         content = read_model_file(config.evaluate.model_weight)
-        self.embedder, self.parameters = build_shipped(content, config.model, repr(config.evaluate.model_weight))
-        self.embedder.to(device)
+        embedder, self.parameters = build_shipped(content, config.model, repr(config.evaluate.model_weight))
+        self.embedder = embedder if is_exported(config.evaluate.model_weight) else folded(embedder).to(device)
         self.calibrated = calibrated_threshold(content, config.evaluate.flip)
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
 
