@@ -1,17 +1,18 @@
 """Pictures of a verification result; equal results give equal bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from verification.metrics import TARGETS, equal_error_rate, natural, roc, tar_at_far
 
 BLUE, VERMILLION, BLACK, GREY = "#0072B2", "#D55E00", "#000000", "#767676"  # Okabe and Ito: told apart by all viewers
+CURVES = [BLUE, VERMILLION, "#009E73", "#CC79A7", BLACK, "#E69F00", "#56B4E9"]
 DOTS_PER_INCH = 120
 MOST_ANNOTATED = 20  # more angles than this leave no room for numbers in the cells
 
@@ -112,6 +113,22 @@ def draw_angles(path: Path, run: str, rows: list[dict]) -> None:
         axes.set_title(f"{run}: accuracy and pairs by angle", parse_math=False)
 
     _save(path, draw, (side, side))
+
+
+def draw_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], cost: str) -> None:
+    """PNG of the validation AUC of each named run over what it had cost by then: float64 [V] each, in the unit `cost`."""
+
+    def draw(axes: Axes) -> None:
+        axes.set_prop_cycle(color=CURVES, marker=list("osD^vP*")[: len(CURVES)])
+        for name, (spent, areas) in curves.items():
+            label = f"{name}: {areas.max():.3f}"
+            axes.plot(spent, areas, linewidth=2, markersize=5, label=label.lstrip("_"))  # a leading _ would hide it
+        axes.set(xlabel=cost, ylabel="area under the validation ROC", xlim=(0, None))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.grid(color="#dddddd")
+        axes.legend(title="run: its best", loc="lower right", labelcolor="black", prop={"size": 9})
+
+    _save(path, draw, (6.6, 4.6))
 
 
 def _count(pairs: int) -> str:

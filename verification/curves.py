@@ -1,0 +1,51 @@
+"""How well several trainings verified by the time they had cost so much, as one picture.
+
+python -m verification.curves results/train/logs/a.jsonl results/train/logs/b.jsonl --out curves.png
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from errors import InputError, run_script
+from files import write_whole
+from verification.plots import draw_curves
+
+COSTS = ("images", "minutes")
+
+
+def read_curve(path: str, cost: str) -> tuple[np.ndarray, np.ndarray]:
+    """What a run had cost, and its validation AUC, at each validation: float64 [V] each.
+
+    cost: "images", trained on, or "minutes", validation included. Raises InputError for a file that is no such log or has no
+    validated epoch.
+    """
+    try:
+        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        seconds = np.array([row["seconds"] for row in rows], dtype=np.float64)
+        spent = np.cumsum(seconds * np.array([row["images_per_second"] for row in rows]) if cost == "images" else seconds / 60)
+        areas = [(place, row["validation"]["auc"]) for place, row in enumerate(rows) if "auc" in row.get("validation", {})]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path!r} cannot be read; it should be a <run>.jsonl log written by train.py") from error
+    if not areas:
+        raise InputError(f"{path!r} has no validation in it; it should be a <run>.jsonl log of train.py with validation pairs")
+    places, values = zip(*areas)
+    return spent[list(places)], np.array(values)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logs", nargs="+", metavar="LOG.jsonl", help="logs written by train.py")
+    parser.add_argument("--out", required=True, metavar="PNG", help="picture to write")
+    parser.add_argument("--cost", choices=COSTS, default="images", help="unit of the horizontal axis (default: images)")
+    arguments = parser.parse_args()
+    curves = {Path(path).stem: read_curve(path, arguments.cost) for path in arguments.logs}
+    unit = {"images": "training images", "minutes": "minutes of training"}[arguments.cost]
+    write_whole(Path(arguments.out), lambda path: draw_curves(path, curves, unit))
+    print(f"curves: {arguments.out}")
+
+
+if __name__ == "__main__":
+    run_script(main)
