@@ -148,6 +148,9 @@ class TrainConfig(StageConfig):
     image_sizes: list[int] = dataclasses.field(default_factory=list)
     """Sides, in pixels, of the images that the network learns from, each for an equal share of the epochs, such as
     [48, 64, 96]: small first, which is cheaper. The last is model.image_size; empty: that size throughout."""
+    whiten: NonNegativeInt = 0
+    """Training photographs, drawn with the seed, whose embeddings teach the embedding layer to discount what varies within
+    a person; it is then validated and shipped so. 0 leaves it as it was trained."""
     terms: dict[str, Spec | None] = dataclasses.field(default_factory=dict)
     """Loss terms: {softmax: {weight: 1.0, smoothing: 0.1}, ...}; null removes one that an earlier file named."""
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from collectives import gather
 from config import Config
+from datasets.draw import random_stream
 from datasets.images import Photographs
 from datasets.loaders import TrainingImages, identity_target, make_loader
 from datasets.manifest import Manifest, codes
@@ -18,7 +20,11 @@ from losses import build_objective
 from models.embedder import build_embedder
 from models.precision import mixed_precision
 from models.weights import start_from
+from models.whitening import whitened
+from progress import progress
 from recipes.recipe import Batch, Outcome, Recipe
+
+EMBEDDED_AT_ONCE = 64
 
 
 class Metric(Recipe):
@@ -38,6 +44,13 @@ class Metric(Recipe):
                 f"train.augment.crop is {stage.augment.crop}, but the model that ships sees whole images;"
                 f" set model.image_size, or augment with scale and shift"
             )
+        self.photographs, self.labels = photographs, faces.labels()
+        self.whitening = drawn(len(faces), stage.whiten, random_stream(config.seed, "whiten"))
+        if len(self.whitening) and len(np.unique(self.labels[self.whitening])) == len(self.whitening):
+            raise InputError(
+                f"train.whiten is {stage.whiten}: of so few of the {len(faces):,} photographs no two show one person; draw more,"
+                f" such as 2000, or none (0)"
+            )
         self.precision = config.precision
         self.epochs = stage.epochs
         self.image_size = config.model.image_size
@@ -46,13 +59,13 @@ class Metric(Recipe):
         augmentation = Augmentation(stage.augment, config.model.image_size)
         images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)
         conditions = attribute_classes(faces, stage.balance) if stage.balance else None
-        self.sampler = PKSampler(faces.labels(), stage.batch_size, stage.num_instances, config.seed, conditions)
+        self.sampler = PKSampler(self.labels, stage.batch_size, stage.num_instances, config.seed, conditions)
         self.batches = make_loader(images, self.sampler, config.data.workers)
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = stage.batch_size * stage.num_instances
-        self.embedder = build_embedder(config.model)
+        self.network = build_embedder(config.model)
         if stage.pretrained_weight:
-            start_from(self.embedder, stage.pretrained_weight)
+            start_from(self.network, stage.pretrained_weight)
         self.objective = build_objective(stage.terms, config.model.embedding_size, len(faces.identities))
 
     def on_epoch_start(self, epoch: int) -> None:
@@ -63,17 +76,34 @@ class Metric(Recipe):
         return self.batches
 
     def forward(self, batch: Batch) -> Outcome:
-        device = next(self.embedder.parameters()).device
+        device = next(self.network.parameters()).device
         with mixed_precision(self.precision, device):
             images = resized(network_input(batch["image"], device), self.image_size)
-            embeddings = self.embedder(images)  # [B, D]
+            embeddings = self.network(images)  # [B, D]
         # The objective is that of the whole batch, whose hardest triplets and centers may lie with another process.
         embeddings, labels = gather(embeddings.float()), gather(batch["label"].to(device))
         terms = self.objective(embeddings, labels)
         return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
 
     def deployable(self) -> nn.Module:
-        return self.embedder
+        if not len(self.whitening):
+            return self.network
+        return whitened(self.network, self._embed(self.whitening), self.labels[self.whitening])
+
+    @torch.no_grad()
+    def _embed(self, positions: np.ndarray) -> Tensor:
+        """The embeddings, float32 [N, D], of training photographs as they are."""
+        device = next(self.network.parameters()).device
+        embeddings = []
+        for start in progress(range(0, len(positions), EMBEDDED_AT_ONCE), "whiten", unit="batch", leave=False):
+            images = np.stack([self.photographs[index] for index in positions[start : start + EMBEDDED_AT_ONCE]])
+            embeddings.append(self.network(network_input(torch.from_numpy(images), device)))
+        return torch.cat(embeddings)
+
+
+def drawn(size: int, count: int, stream: np.random.Generator) -> np.ndarray:
+    """Positions, int64 ascending, of at most `count` of `size` things."""
+    return np.sort(stream.choice(size, min(count, size), replace=False))
 
 
 def checked_sizes(sizes: list[int], image_size: int) -> list[int]:

@@ -46,16 +46,16 @@ class Pretext(Recipe):
         self.precision = config.precision
         self.crop = stage.augment.crop
         backbone = build_backbone(config.model, augmentation.output_side)
-        self.model = PretextModel(backbone, {name: len(values) for name, values in self.values.items()}, config.model.dropout)
+        self.network = PretextModel(backbone, {name: len(values) for name, values in self.values.items()}, config.model.dropout)
 
     def loader(self, epoch: int) -> Iterable[Batch]:
         self.sampler.set_epoch(epoch)
         return self.batches
 
     def forward(self, batch: Batch) -> Outcome:
-        device = next(self.model.parameters()).device
+        device = next(self.network.parameters()).device
         with mixed_precision(self.precision, device):
-            logits = self.model(network_input(batch["image"], device))
+            logits = self.network(network_input(batch["image"], device))
         # Gathered, since the mean over known labels is that of the whole batch: shares may know different numbers of them.
         logits = {name: gather(values.float()) for name, values in logits.items()}
         targets = {name: gather(batch[name].to(device)) for name in logits}
@@ -63,7 +63,7 @@ class Pretext(Recipe):
         return Outcome({name: masked_cross_entropy(logits[name], targets[name]) for name in logits}, accuracies)
 
     def deployable(self) -> nn.Module:
-        return self.model
+        return self.network
 
     def about(self) -> dict[str, Any]:
         return {"attributes": self.values}

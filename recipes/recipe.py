@@ -22,6 +22,8 @@ class Recipe(nn.Module):
     extension is one new file and one line in this folder's `__init__.py`.
     """
 
+    network: nn.Module
+    """What learns from images: its BatchNorms see them. Whatever else the recipe trains sees embeddings or logits."""
     kind: str
     """Kind of the weight file: "pretext" or "embedder"."""
     steps_per_epoch: int
@@ -42,7 +44,8 @@ class Recipe(nn.Module):
         """Called after the optimiser's step."""
 
     def deployable(self) -> nn.Module:
-        """The model that is validated and written to the weight file."""
+        """The model that is validated and written to the weight file: the network, or what is made of it. Asked for with the
+        recipe in evaluation mode, and by the leading process alone."""
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from training.run import Run
 from verification.evaluation import evaluation_config
 
 ROOT = Path(__file__).parent.parent
+NORMED = {"train__whiten": "30", "model__embedding_norm": "true"}
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,21 @@ def test_images_grow_over_the_epochs(people, tmp_path, monkeypatch):
     carry_out(people, tmp_path, pretext__epochs=0, train__epochs=4, train__image_sizes="[16, 24]", train__validate_every=9)
     half = len(sides) // 2
     assert half and sides == [16] * half + [24] * half
+
+
+def test_whitening_changes_the_shipped_embedding_layer_and_nothing_that_is_trained(people, tmp_path):
+    runs = {}
+    for whiten in ("0", "30"):
+        carry_out(people, tmp_path / whiten, train__whiten=whiten, train__validate_every="9")  # then the last epoch ships
+        runs[whiten] = load_weights(tmp_path / whiten / "train" / "weights" / "tiny.pt")["state"]
+    changed = [name for name, tensor in runs["0"].items() if not torch.equal(tensor, runs["30"][name])]
+    assert changed == ["embedding.weight", "embedding.bias"]
+
+
+@pytest.mark.parametrize("options, sentence", [({"train__whiten": "1"}, "no two show one person"), (NORMED, "undo")])
+def test_whitening_that_cannot_be_is_refused(people, tmp_path, options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        carry_out(people, tmp_path, pretext__epochs="0", **options)
 
 
 def test_precision_is_the_machines_own_business(people, tmp_path):

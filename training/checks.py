@@ -24,6 +24,11 @@ def check_settings(config: Config, *sections: str) -> None:
         embedder = build_embedder(config.model)
         for side in checked_sizes(config.train.image_sizes, config.model.image_size):
             _check_size(embedder, side, config.model.backbone)
+        if config.train.whiten and config.model.embedding_norm:
+            raise InputError(
+                f"train.whiten is {config.train.whiten} and model.embedding_norm true: a BatchNorm behind the embedding layer"
+                f" would undo the whitening; use one of them"
+            )
         if config.train.terms:
             build_objective(config.train.terms, config.model.embedding_size, identities=2)
     for stage in (config.pretext, config.train):

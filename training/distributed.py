@@ -19,7 +19,7 @@ def distribute(recipe: Recipe, device: torch.device, sync_norm: bool) -> Callabl
     if count() == 1:
         return recipe
     if sync_norm:
-        synchronise(recipe.deployable(), device)
+        synchronise(recipe.network, device)
     wait_for_all()  # none may write before all have read what is there
     # Buffers are either synchronised or the leading process's own affair: without sync_norm its statistics are what ships.
     return DistributedDataParallel(recipe, forward_sync_buffers=False)
