@@ -5,6 +5,7 @@ python -m verification.curves results/train/logs/a.jsonl results/train/logs/b.js
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, metavar="PNG", help="picture to write")
     parser.add_argument("--cost", choices=COSTS, default="images", help="unit of the horizontal axis (default: images)")
     arguments = parser.parse_args()
-    curves = {Path(path).stem: read_curve(path, arguments.cost) for path in arguments.logs}
+    stems = Counter(Path(path).stem for path in set(arguments.logs))
+    names = {path: path if stems[Path(path).stem] > 1 else Path(path).stem for path in arguments.logs}
+    curves = {name: read_curve(path, arguments.cost) for path, name in names.items()}
     unit = {"images": "training images", "minutes": "minutes of training"}[arguments.cost]
     write_whole(Path(arguments.out), lambda path: draw_curves(path, curves, unit))
     print(f"curves: {arguments.out}")
