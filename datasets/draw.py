@@ -18,6 +18,11 @@ def random_stream(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, *purpose.encode()])
 
 
+def draw_some(size: int, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions, int64 ascending, of `count` of `size` things, or of all if there are fewer."""
+    return np.sort(generator.choice(size, min(count, size), replace=False))
+
+
 def draw_pairs(manifest: Manifest, count: int, generator: np.random.Generator, cover: str | None = "angle") -> Pairs:
     """Draw `count` pairs of photographs, half of the same and half of different people, in random order.
 

@@ -1,5 +1,6 @@
 """BatchNorm folded into the layers before it: the same embeddings from fewer passes over memory."""
 
+from collections import Counter
 from copy import deepcopy
 
 import torch
@@ -20,14 +21,16 @@ class Tracer(fx.Tracer):
 @torch.no_grad()
 def folded(network: nn.Module) -> nn.Module:
     """A copy of `network` for inference, equal to rounding, without the BatchNorms that stand right behind a convolution
-    or a linear layer whose output nothing else reads. What it computes must not depend on the values of its input."""
+    or a linear layer that runs once and whose output nothing else reads. What `network` computes must not branch on the
+    values of its input."""
     network = deepcopy(network).eval()
     graph = Tracer().trace(network)
     modules = dict(network.named_modules())
+    calls = Counter(node.target for node in graph.nodes)
     for node in list(graph.nodes):
         norm = modules.get(node.target) if node.op == "call_module" else None
         before = node.args[0] if isinstance(norm, _BatchNorm) else None
-        if before is None or before.op != "call_module" or len(before.users) > 1:
+        if before is None or before.op != "call_module" or len(before.users) > 1 or calls[before.target] > 1:
             continue
         layer = modules[before.target]
         fuse = next((fuse for kind, fuse in FUSE.items() if isinstance(layer, kind)), None)

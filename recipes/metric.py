@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from collectives import gather
 from config import Config
-from datasets.draw import random_stream
+from datasets.draw import draw_some, random_stream
 from datasets.images import Photographs
 from datasets.loaders import TrainingImages, identity_target, make_loader
 from datasets.manifest import Manifest, codes
@@ -45,7 +45,7 @@ class Metric(Recipe):
                 f" set model.image_size, or augment with scale and shift"
             )
         self.photographs, self.labels = photographs, faces.labels()
-        self.whitening = drawn(len(faces), stage.whiten, random_stream(config.seed, "whiten"))
+        self.whitening = draw_some(len(faces), stage.whiten, random_stream(config.seed, "whiten"))
         if len(self.whitening) and len(np.unique(self.labels[self.whitening])) == len(self.whitening):
             raise InputError(
                 f"train.whiten is {stage.whiten}: of so few of the {len(faces):,} photographs no two show one person; draw more,"
@@ -99,11 +99,6 @@ class Metric(Recipe):
             images = np.stack([self.photographs[index] for index in positions[start : start + EMBEDDED_AT_ONCE]])
             embeddings.append(self.network(network_input(torch.from_numpy(images), device)))
         return torch.cat(embeddings)
-
-
-def drawn(size: int, count: int, stream: np.random.Generator) -> np.ndarray:
-    """Positions, int64 ascending, of at most `count` of `size` things."""
-    return np.sort(stream.choice(size, min(count, size), replace=False))
 
 
 def checked_sizes(sizes: list[int], image_size: int) -> list[int]:

@@ -300,3 +300,18 @@ def test_folding_keeps_a_norm_that_something_else_reads_around():
     nn.init.uniform_(fork.norm.running_var, 2.0, 3.0)
     inputs = torch.randn(4, 3)
     torch.testing.assert_close(folded(fork)(inputs), fork(inputs))
+
+
+def test_folding_keeps_a_norm_behind_a_layer_that_runs_twice():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.norm = nn.Linear(3, 3), nn.BatchNorm1d(3)
+
+        def forward(self, images):
+            return self.layer(self.norm(self.layer(images)))
+
+    twice = Twice().eval()
+    nn.init.uniform_(twice.norm.running_var, 2.0, 3.0)
+    inputs = torch.randn(4, 3)
+    torch.testing.assert_close(folded(twice)(inputs), twice(inputs))

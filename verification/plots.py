@@ -119,7 +119,7 @@ def draw_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     """PNG of the validation AUC of each named run over what it had cost by then: float64 [V] each, in the unit `cost`."""
 
     def draw(axes: Axes) -> None:
-        axes.set_prop_cycle(color=CURVES, marker=list("osD^vP*")[: len(CURVES)])
+        axes.set_prop_cycle(color=CURVES, marker=list("osD^vP*"))
         for name, (spent, areas) in curves.items():
             label = f"{name}: {areas.max():.3f}"
             axes.plot(spent, areas, linewidth=2, markersize=5, label=label.lstrip("_"))  # a leading _ would hide it

@@ -10,7 +10,7 @@ import torch
 from config import Config
 from datasets import Reader
 from datasets.cache import open_cache
-from datasets.draw import random_stream
+from datasets.draw import draw_some, random_stream
 from datasets.images import Photographs, decode_all
 from datasets.reading import open_reader
 from datasets.transforms import network_input
@@ -51,8 +51,7 @@ def _draw(reader: Reader, config: Config) -> np.ndarray:
     if not len(faces):
         raise InputError(f"int8 is calibrated on training photographs, and {str(reader.root)!r} has none")
     chosen = np.zeros(len(faces), dtype=bool)
-    stream = random_stream(config.seed, "int8")
-    chosen[stream.choice(len(faces), min(config.export.images, len(faces)), replace=False)] = True
+    chosen[draw_some(len(faces), config.export.images, random_stream(config.seed, "int8"))] = True
     decoded = decode_all(faces.where(chosen), config.model.image_size, "read photographs to calibrate on")
     return np.stack([pixels for pixels, _ in decoded])
 
