@@ -63,7 +63,8 @@ class Depthwise(torch.autograd.Function):
 def image_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
     """Gradient of the loss by the images, [B, C, H, W], from that by the output."""
     precise = torch.float32 if max(stride) > 1 and images.dtype == torch.bfloat16 else images.dtype
-    given = gradient.to(precise), images.to(precise), weight.to(precise)
+    shaped = torch.empty_like(images, dtype=precise)  # only its shape and layout are read
+    given = gradient.to(precise), shaped, weight.to(precise)
     return _convolution_backward(*given, stride, padding, (True, False, False))[0].to(images.dtype)
 
 
@@ -72,20 +73,51 @@ def weight_gradient(
 ) -> Tensor:
     """Gradient of the loss by the weight, [C, 1, h, w], from that by the output."""
     rows, columns = weight.shape[2:]
-    if columns <= WIDEST:
-        return _convolution_backward(gradient, images, weight, stride, padding, (False, True, False))[1]
     vertical, horizontal = padding
     around = vertical if images.shape[2] < rows else 0  # on a map lower than the kernel oneDNN's own padding is slow, too
+    if columns <= WIDEST and not around:
+        return _convolution_backward(gradient, images, weight, stride, padding, (False, True, False))[1]
     reach = (gradient.shape[3] - 1) * stride[1]  # from the first to the last place of one kernel column
     slices = []
     for first in range(0, columns, WIDEST):
         kernel = weight[..., first : first + WIDEST].contiguous()
         left = horizontal - first
         right = reach + kernel.shape[3] - images.shape[3] - left
-        seen = functional.pad(images, (left, right, around, around))  # what these columns look at; < 0 cuts off
-        seen = seen.contiguous(memory_format=torch.channels_last)
+        seen = padded(images, left, right, around, around)  # what these columns look at; < 0 cuts off
         slices.append(_convolution_backward(gradient, seen, kernel, stride, (vertical - around, 0), (False, True, False))[1])
     return torch.cat(slices, dim=3)
+
+
+class Pad(torch.autograd.Function):
+    """Zero padding of [B, C, H, W] that writes every place once; what the tensor library has fills all, then copies."""
+
+    @staticmethod
+    def forward(ctx, images: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+        """-> [B, C, top + H + bottom, left + W + right]"""
+        ctx.inner = images.shape, left, top
+        return padded(images, left, right, top, bottom)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (*_, height, width), left, top = ctx.inner
+        return gradient[:, :, top : top + height, left : left + width], None, None, None, None
+
+
+def padded(images: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Images [B, C, H, W] with so many zeros around, [B, C, top + H + bottom, left + W + right] in channels-last order;
+    a number below 0 cuts off."""
+    images = images[:, :, max(-top, 0) : images.shape[2] - max(-bottom, 0), max(-left, 0) : images.shape[3] - max(-right, 0)]
+    left, right, top, bottom = (max(side, 0) for side in (left, right, top, bottom))
+    count, channels, height, width = images.shape
+    size = (count, channels, top + height + bottom, left + width + right)
+    whole = torch.empty(size, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
+    whole[:, :, :top] = 0
+    whole[:, :, top + height :] = 0
+    rows = whole[:, :, top : top + height]
+    rows[..., :left] = 0
+    rows[..., left + width :] = 0
+    rows[..., left : left + width] = images
+    return whole
 
 
 def _convolution_backward(gradient, images, weight, stride, padding, wanted):

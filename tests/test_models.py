@@ -131,6 +131,26 @@ def test_faster_padding_and_swish_compute_the_packages_own_function(size):
         assert torch.allclose(ours(images), reference(images).flatten(1), atol=1e-5)
 
 
+def test_a_training_step_is_that_of_the_package():
+    from efficientnet_pytorch import EfficientNet
+
+    torch.manual_seed(0)
+    ours = build_backbone(ModelConfig(image_size=50)).double()
+    reference = EfficientNet.from_name("efficientnet-b0", image_size=50, include_top=False).double()
+    reference.load_state_dict({name.removeprefix("network."): value for name, value in ours.state_dict().items()})
+    images = torch.randn(4, 3, 50, 50, dtype=torch.float64)
+    features = []
+    for network in (reference, ours):
+        torch.manual_seed(1)  # of drop-connect
+        seen = images.clone().requires_grad_()
+        made = network(seen).flatten(1)
+        (made * torch.linspace(-1, 1, made.numel()).view_as(made)).sum().backward()
+        features.append([made, seen.grad])
+    torch.testing.assert_close(features[1], features[0])
+    for expected, actual in zip(reference.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(actual.grad, expected.grad, rtol=1e-6, atol=1e-9)
+
+
 def test_unknown_backbone_lists_the_known_ones():
     with pytest.raises(
         InputError,
@@ -234,7 +254,17 @@ def test_corrupt_weight_files_are_one_sentence(tmp_path_factory, data):
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "groups", "side"),
-    [(1, 1, 1, 9), (3, 1, 16, 9), (3, 2, 16, 9), (5, 1, 16, 9), (5, 2, 16, 10), (5, 1, 16, 3), (7, 1, 16, 11), (3, 2, 1, 9)],
+    [
+        (1, 1, 1, 9),
+        (3, 1, 16, 9),
+        (3, 2, 16, 9),
+        (5, 1, 16, 9),
+        (5, 2, 16, 10),
+        (5, 1, 16, 3),
+        (3, 1, 16, 2),
+        (7, 1, 16, 11),
+        (3, 2, 1, 9),
+    ],
 )
 def test_convolutions_and_their_gradients_are_those_of_the_tensor_library(kernel, stride, groups, side):
     plain = nn.Conv2d(16, 16, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=groups == 1)

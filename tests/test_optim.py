@@ -1,9 +1,13 @@
 """Schedules at their corners, optimisers by name."""
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
 from errors import InputError
+from training.muon import orthogonal
 from training.optim import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
 
 
@@ -35,13 +39,14 @@ def test_one_cycle_is_the_librarys():
 def test_every_optimizer_descends(name):
     weight = torch.nn.Parameter(torch.ones(3, 3))
     bias = torch.nn.Parameter(torch.ones(3))
-    optimizer = build_optimizer({"name": name}, [weight, bias], lr=0.01)
+    kernel = torch.nn.Parameter(torch.ones(3, 3, 1, 1))
+    optimizer = build_optimizer({"name": name}, [weight, bias, kernel], lr=0.01)
     for _ in range(5):
         optimizer.zero_grad()
-        loss = weight.square().sum() + bias.square().sum()
+        loss = sum(parameter.square().sum() for parameter in (weight, bias, kernel))
         loss.backward()
         optimizer.step()
-    assert weight.abs().max() < 1 and bias.abs().max() < 1
+    assert all(parameter.abs().max() < 1 for parameter in (weight, bias, kernel))
 
 
 def test_adamw_spares_vectors_from_decay():
@@ -52,10 +57,57 @@ def test_adamw_spares_vectors_from_decay():
     assert weight[0, 0].item() == pytest.approx(0.95) and bias[0].item() == 1.0
 
 
+@pytest.mark.parametrize("shape", [(2, 24, 8), (2, 8, 24), (1, 16, 16)])
+def test_orthogonal_keeps_the_directions_and_evens_out_their_lengths(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    made = orthogonal(matrices)
+    assert made.dtype == matrices.dtype
+    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    inside = left.mT @ made @ right.mT  # diagonal, if the singular vectors are the same
+    lengths = inside.diagonal(dim1=1, dim2=2)
+    assert lengths.min() > 0.5 and lengths.max() < 1.3
+    assert (inside - torch.diag_embed(lengths)).abs().max() < 0.05
+
+
+def test_muon_is_adam_but_for_matrices():
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 6, 1), nn.BatchNorm2d(6), nn.Flatten(), nn.LazyLinear(5))]
+    images = torch.randn(4, 3, 5, 5)
+    layers[0](images)
+    layers.append(copy.deepcopy(layers[0]))
+    start = layers[0][1].weight.detach().clone()
+    for name, layer in zip(("adam", "muon"), layers, strict=True):
+        optimizer = build_optimizer({"name": name}, list(layer.parameters()), lr=0.01)
+        layer(images).square().sum().backward()
+        optimizer.step()
+    for (name, expected), actual in zip(layers[0].named_parameters(), layers[1].parameters(), strict=True):
+        assert torch.equal(actual, expected) == (name != "1.weight"), name
+    moved = torch.linalg.svdvals((start - layers[1][1].weight.detach()).flatten(1))
+    assert torch.allclose(moved / (0.01 * 6**0.5), torch.ones(4), atol=0.35)
+
+
+def test_a_restored_muon_goes_on_as_before():
+    def steps(weights, optimizer, count):
+        for _ in range(count):
+            for weight in weights:
+                weight.grad = weight.detach().sin()
+            optimizer.step()
+
+    weights = [nn.Parameter(torch.linspace(-1, 1, 24).view(6, 4, 1, 1)), nn.Parameter(torch.ones(3))]
+    optimizer = build_optimizer({"name": "muon"}, weights, lr=0.01)
+    steps(weights, optimizer, 2)
+    copies = [nn.Parameter(weight.detach().clone()) for weight in weights]
+    restored = build_optimizer({"name": "muon"}, copies, lr=0.01)
+    restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    steps(weights, optimizer, 3)
+    steps(copies, restored, 3)
+    assert all(torch.equal(*pair) for pair in zip(weights, copies, strict=True))
+
+
 @pytest.mark.parametrize(
     "spec, message",
     [
-        ({"name": "adan"}, "known: adam, adamw, sgd"),
+        ({"name": "adan"}, "known: adam, adamw, muon, sgd"),
         ({}, "should have a name"),
         ({"name": "adam", "momentum": 0.9}, "it takes: weight_decay, beta1, beta2"),
     ],

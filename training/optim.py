@@ -8,6 +8,7 @@ from torch import nn
 
 from errors import InputError
 from registry import Registry
+from training.muon import Muon
 
 Schedule = Callable[[float], float]  # epochs done, with fraction -> factor on the base learning rate
 
@@ -29,6 +30,18 @@ def adamw(parameters: list[nn.Parameter], lr: float, weight_decay: float = 0.01,
 def sgd(parameters: list[nn.Parameter], lr: float, momentum: float = 0.9, weight_decay: float = 0.0):
     """Stochastic gradient descent with momentum."""
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+
+
+def muon(
+    parameters: list[nn.Parameter],
+    lr: float,
+    matrix_lr: float = 1.0,
+    momentum: float = 0.95,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+):
+    """Orthogonal momentum for 1x1 convolutions, Adam for the rest: see `training.muon.Muon`."""
+    return Muon(parameters, lr, matrix_lr, momentum, betas=(beta1, beta2))
 
 
 def constant(epochs: int) -> Schedule:
@@ -60,7 +73,7 @@ def _cosine(first: float, last: float, share: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
 
 
-OPTIMIZERS = Registry("optimizer", {"adam": adam, "adamw": adamw, "sgd": sgd})
+OPTIMIZERS = Registry("optimizer", {"adam": adam, "adamw": adamw, "muon": muon, "sgd": sgd})
 SCHEDULES = Registry("schedule", {"constant": constant, "multistep": multistep, "one_cycle": one_cycle})
 
 

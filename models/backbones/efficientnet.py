@@ -1,10 +1,13 @@
 """EfficientNet-B0 (Tan and Le, ICML 2019, arXiv 1905.11946) from the package efficientnet-pytorch, without its weights."""
 
+import torch
 from efficientnet_pytorch import EfficientNet
-from efficientnet_pytorch.utils import Conv2dStaticSamePadding
+from efficientnet_pytorch.model import MBConvBlock
+from efficientnet_pytorch.utils import Conv2dStaticSamePadding, drop_connect
 from torch import Tensor, nn
 
-from models.convolution import Conv2d
+from models.convolution import Conv2d, Pad
+from models.pooling import pooled, squeezed
 
 
 class EfficientNetB0(nn.Module):
@@ -26,8 +29,9 @@ class EfficientNetB0(nn.Module):
             batch_norm_momentum=1 - momentum,  # the package counts the other way
         )
         self.out_channels = self.network._bn1.num_features
+        # The same functions, computed by kernels that are faster on a CPU.
+        self.network._blocks = nn.ModuleList(Block(block) for block in self.network._blocks)
         for module in list(self.network.modules()):
-            # The same functions, computed by kernels that are faster on a CPU.
             if hasattr(module, "_swish"):
                 module._swish = nn.SiLU()
             for name, child in module.named_children():
@@ -35,7 +39,29 @@ class EfficientNetB0(nn.Module):
                     setattr(module, name, SameConv2d(child))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network.extract_features(images).mean(dim=(2, 3))
+        return pooled(self.network.extract_features(images))
+
+
+class Block(MBConvBlock):
+    """An inverted residual block of the package with its parts, squeezed and excited with a cheaper gradient."""
+
+    def __init__(self, block: MBConvBlock):
+        nn.Module.__init__(self)
+        self.__dict__.update(vars(block))  # the parts are there already
+
+    def forward(self, inputs: Tensor, drop_connect_rate: float = 0.0) -> Tensor:
+        """[B, C, H, W] -> [B, D, H', W']"""
+        images, shape = inputs, self._block_args
+        if shape.expand_ratio != 1:
+            images = self._swish(self._bn0(self._expand_conv(images)))
+        images = self._swish(self._bn1(self._depthwise_conv(images)))
+        means, images = squeezed(images)
+        images = images * torch.sigmoid(self._se_expand(self._swish(self._se_reduce(means))))
+        images = self._bn2(self._project_conv(images))
+        if shape.stride == 1 and shape.input_filters == shape.output_filters:
+            images = drop_connect(images, drop_connect_rate, self.training) if drop_connect_rate else images
+            images = images + inputs
+        return images
 
 
 class SameConv2d(Conv2d):
@@ -58,4 +84,6 @@ class SameConv2d(Conv2d):
         self.before = nn.Identity() if symmetric else convolution.static_padding
 
     def forward(self, images: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and isinstance(self.before, nn.ZeroPad2d):
+            return super().forward(Pad.apply(images, *self.before.padding))
         return super().forward(self.before(images))
