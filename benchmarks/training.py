@@ -22,6 +22,10 @@ from training.engine import total
 from training.optim import build_optimizer
 
 TRAJECTORY = 4  # steps whose losses are compared
+ALLOCATOR = (
+    "train.py also keeps the memory that a step frees (training/memory.py). Here all contestants share one process, where it"
+    " would speed up all of them, and it is left out."
+)
 
 Batch = dict[str, Tensor]
 
@@ -120,7 +124,7 @@ def step_section(side: int, identities: int, rounds: int) -> Section:
         row["loss apart"] = float(apart.max())
     what = f"EfficientNet-B0, {side} pixels, batch {size}; forward, loss, backward, optimiser on images in memory."
     remark = f"'loss apart': largest relative difference from the reference's loss over the first {TRAJECTORY} steps, same seed."
-    return Section(f"Training step, {side} pixels", what, rows, [remark])
+    return Section(f"Training step, {side} pixels", what, rows, [remark, ALLOCATOR])
 
 
 def trajectory(step: Callable[[Batch], float], batch: Batch) -> np.ndarray:
@@ -143,4 +147,5 @@ def epoch_section(side: int, identities: int, batches: int, rounds: int) -> Sect
         f"The same network, {batches} batches of {size // batches} images: reading, augmenting (mirror), training. Ours"
         " reads from the cache of decoded photographs, which an earlier run or the first epoch filled."
     )
-    return Section(f"Training from files, {side} pixels", what, rates(seconds, dict.fromkeys(entries, size), "images/s"))
+    rows = rates(seconds, dict.fromkeys(entries, size), "images/s")
+    return Section(f"Training from files, {side} pixels", what, rows, [ALLOCATOR])

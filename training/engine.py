@@ -13,6 +13,7 @@ from processes import leads
 from progress import progress as progress_bar
 from recipes.recipe import Recipe
 from training.distributed import distribute
+from training.memory import keep_freed_memory
 from training.optim import build_optimizer, build_schedule
 from training.run import Progress, Run
 from training.seed import seed_share
@@ -32,6 +33,8 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
         raise InputError(f"{run.name}: epochs is 0, so there is nothing to train; it should be at least 1")
     if run.finished:
         return run.weights
+    if run.device.type == "cpu":
+        keep_freed_memory()
     recipe.to(run.device, memory_format=torch.channels_last)
     optimizer = build_optimizer(stage.optimizer, [weight for weight in recipe.parameters() if weight.requires_grad], stage.lr)
     schedule = build_schedule(stage.schedule, stage.epochs)

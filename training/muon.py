@@ -5,8 +5,6 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
-from models.precision import gains_from_bf16
-
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Of the iteration, as published: chosen to lift small singular values fast, at the price of ending between 0.7 and 1.2."""
 ROUNDS = 5
@@ -53,16 +51,26 @@ def is_matrix(weight: Tensor) -> bool:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices [N, D, C] -> the nearest ones with orthonormal rows or columns, roughly, in the same type.
+    """Matrices float32 [N, D, C] -> the nearest ones with orthonormal rows or columns, roughly.
 
-    Five rounds of a Newton-Schulz iteration in place of a singular value decomposition; in bfloat16, which is precise
-    enough, where the device gains from it.
+    A Newton-Schulz iteration in place of a singular value decomposition. Each round multiplies by a polynomial of the
+    matrix's own Gram matrix, and all of these commute; so the rounds are done on the smaller Gram matrix alone, and their
+    product is applied once.
     """
+    tall = matrices.shape[1] > matrices.shape[2]
+    matrices = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # no singular value above 1
+    gram = matrices.mT @ matrices if tall else matrices @ matrices.mT
+    factor = product = polynomial(gram)
+    for _ in range(ROUNDS - 1):
+        gram = factor @ gram @ factor
+        factor = polynomial(gram)
+        product = factor @ product
+    return matrices @ product if tall else product @ matrices
+
+
+def polynomial(gram: Tensor) -> Tensor:
+    """What one round multiplies a matrix by, of its Gram matrix [N, D, D] -> [N, D, D]."""
     a, b, c = QUINTIC
-    wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
-    wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # no singular value above 1
-    wide = wide.to(torch.bfloat16 if gains_from_bf16(matrices.device) else matrices.dtype)
-    for _ in range(ROUNDS):
-        gram = wide @ wide.mT
-        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return (wide.mT if matrices.shape[1] > matrices.shape[2] else wide).to(matrices.dtype)
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=1, dim2=2).add_(a)
+    return factor
