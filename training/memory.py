@@ -8,8 +8,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 def keep_freed_memory() -> None:
     """Tell glibc to keep what this process frees in place of returning it to the system, which hands it out anew page by
-    page, each cleared: of large batches that takes up to a fifth of a training step. Under any other C library nothing
-    happens.
+    page, each cleared: with large batches that is a good part of a training step. Under any other C library nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from errors import InputError
 from models.convolution import Conv2d
+from models.pooling import pooled
 
 
 class InceptionResNetV1(nn.Module):
@@ -51,7 +52,7 @@ class InceptionResNetV1(nn.Module):
         self.out_channels = 1792
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images).mean(dim=(2, 3))
+        return pooled(self.network(images))
 
 
 class Convolution(nn.Sequential):

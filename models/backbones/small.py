@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from models.pooling import pooled
+
 
 class SmallNet(nn.Module):
     """Images [B, 3, H, W] float32 -> pooled features [B, 64]; four strided 3x3 convolutions with BatchNorm and SiLU."""
@@ -19,4 +21,4 @@ class SmallNet(nn.Module):
         self.out_channels = channels
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images).mean(dim=(2, 3))
+        return pooled(self.network(images))
