@@ -72,10 +72,9 @@ def train_reference(size: int) -> Callable[[], Any]:
 
 
 def _train(name: str, size: int) -> Callable[[], Any]:
-    from benchmarks.training import contestants
+    from benchmarks.training import reading
 
-    entry = contestants(112, size // 16)[name]
-    return lambda: [entry.step(batch) for batch, _ in zip(entry.batches(), range(3))]
+    return reading(name, 112, size // 16, batches=3)
 
 
 JOBS: dict[str, Job] = {"score": score_list, "read": read_list, "train-ours": train_ours, "train-reference": train_reference}

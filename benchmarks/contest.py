@@ -1,11 +1,14 @@
 """Contestants that take turns, so that whatever else the machine does slows all of them down."""
 
+import multiprocessing
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+import torch
 
 from progress import progress
 
@@ -47,3 +50,45 @@ def rates(seconds: Mapping[str, np.ndarray], amount: Mapping[str, int], unit: st
         spread = f"{rate.min():.3g} to {rate.max():.3g}"
         rows.append({"contestant": name, unit: float(np.median(rate)), "range": spread, "times the first": float(ratio)})
     return rows
+
+
+class Apart:
+    """A contestant in a process of its own, for what a process does to itself: how it keeps the memory that it frees.
+
+    make(*arguments) is called there, and every call of this object is passed on to what it returned. Both, and what a call
+    returns, must be things that pickle. Use it in a `with` statement, which ends the process.
+    """
+
+    def __init__(self, make: Callable[..., Callable[..., Any]], *arguments: Any):
+        context = multiprocessing.get_context("spawn")
+        self.line, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, torch.get_num_threads(), make, arguments), daemon=True)
+        self.process.start()
+        theirs.close()  # else the end of the process would not be noticed here
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            self.line.send(arguments)
+            return self.line.recv()
+        except (EOFError, OSError):
+            raise RuntimeError("a contestant's process ended; what it said stands above") from None
+
+    def __enter__(self) -> "Apart":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.line.close()
+        self.process.join()
+
+
+def _serve(line: Connection, threads: int, make: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    run = make(*arguments)
+    while True:
+        try:
+            call = line.recv()
+        except EOFError:  # the other end is closed: no more calls
+            return
+        line.send(run(*call))

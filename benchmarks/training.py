@@ -1,6 +1,7 @@
 """Training: one step, and a stretch of an epoch from files to weights, against the reference."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.contest import Section, rates, take_turns
+from benchmarks.contest import Apart, Section, rates, take_turns
 from benchmarks.reference import ReferenceEmbedder, read_images
 from config import Config, read_config
 from datasets.cache import open_cache
@@ -19,13 +20,11 @@ from losses import build_objective
 from models.precision import gains_from_bf16
 from recipes.metric import Metric
 from training.engine import total
+from training.memory import keep_freed_memory
 from training.optim import build_optimizer
 
 TRAJECTORY = 4  # steps whose losses are compared
-ALLOCATOR = (
-    "train.py also keeps the memory that a step frees (training/memory.py). Here all contestants share one process, where it"
-    " would speed up all of them, and it is left out."
-)
+APART = "Each contestant has a process of its own."
 
 Batch = dict[str, Tensor]
 
@@ -43,10 +42,8 @@ def settings(side: int, identities: int, precision: str) -> Config:
 class Ours:
     """The recipe as train.py runs it."""
 
-    def __init__(self, config: Config, faces: Manifest, photographs: Photographs, weights: dict[str, Tensor] | None = None):
+    def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
         self.recipe = Metric(config, faces, photographs).to(memory_format=torch.channels_last)
-        if weights:
-            self.recipe.load_state_dict(weights)
         self.optimizer = build_optimizer(config.train.optimizer, list(self.recipe.parameters()), config.train.lr)
 
     def batches(self) -> Iterable[Batch]:
@@ -94,58 +91,73 @@ class Reference:
         return loss.item()
 
 
-def contestants(side: int, identities: int) -> dict[str, Ours | Reference]:
-    """Reference and ours, from equal weights, by name; ours in bfloat16, too, where the machine gains from it."""
+def names() -> list[str]:
+    """The contestants; ours in bfloat16, too, where the machine gains from it."""
+    return ["reference", "ours"] + ["ours, bf16"] * gains_from_bf16(torch.device("cpu"))
+
+
+def contestant(name: str, side: int, identities: int) -> Ours | Reference:
+    """One of `names`, in a process of its own; all start from equal weights."""
     torch.manual_seed(0)
-    config = settings(side, identities, "fp32")
+    config = settings(side, identities, "bf16" if name == "ours, bf16" else "fp32")
     faces = open_reader(config.data).faces("train")
-    photographs = Photographs(faces, side, f"read photographs at {side} pixels", open_cache(config.data))
-    ours = Ours(config, faces, photographs)
-    weights = {name: tensor.clone() for name, tensor in ours.recipe.state_dict().items()}
-    entries: dict[str, Ours | Reference] = {"reference": Reference(ours, config, faces), "ours": ours}
-    if gains_from_bf16(torch.device("cpu")):
-        entries["ours, bf16"] = Ours(settings(side, identities, "bf16"), faces, photographs, weights)
-    for entry in entries.values():
-        for module in (entry.recipe,) if isinstance(entry, Ours) else (entry.embedder, entry.objective):
-            module.train()
-    return entries
+    ours = Ours(config, faces, Photographs(faces, side, f"read photographs at {side} pixels", open_cache(config.data)))
+    ours.recipe.train()
+    if name != "reference":
+        keep_freed_memory()  # as train.py does
+        return ours
+    reference = Reference(ours, config, faces)
+    reference.embedder.train()
+    reference.objective.train()
+    return reference
+
+
+def stepping(name: str, side: int, identities: int) -> Callable[..., np.ndarray]:
+    """A function that takes steps on one batch that is already in memory and returns their losses, float64 [steps]."""
+    entry = contestant(name, side, identities)
+    batch = next(iter(contestant("ours", side, identities).batches()))
+
+    def run(steps: int = 1) -> np.ndarray:
+        torch.manual_seed(1)
+        return np.array([entry.step(batch) for _ in range(steps)])
+
+    return run
+
+
+def reading(name: str, side: int, identities: int, batches: int) -> Callable[[], None]:
+    """A function that trains on the first `batches` batches of an epoch, from the files on."""
+    entry = contestant(name, side, identities)
+
+    def run() -> None:
+        for batch, _ in zip(entry.batches(), range(batches)):
+            entry.step(batch)
+
+    return run
 
 
 def step_section(side: int, identities: int, rounds: int) -> Section:
-    """Steps on one batch that is already in memory, and the losses of both sides over the first steps."""
-    entries = contestants(side, identities)
-    batch = next(iter(entries["ours"].batches()))
-    size = len(batch["label"])
-    losses = {name: trajectory(entry.step, batch) for name, entry in entries.items()}
-    seconds = take_turns({name: lambda step=entry.step: step(batch) for name, entry in entries.items()}, rounds, f"step {side}")
-    rows = rates(seconds, dict.fromkeys(entries, size), "images/s")
+    """Steps on one batch, and the losses of both sides over the first steps."""
+    size = identities * settings(side, identities, "fp32").train.num_instances
+    with ExitStack() as stack:
+        runs = {name: stack.enter_context(Apart(stepping, name, side, identities)) for name in names()}
+        losses = {name: run(TRAJECTORY) for name, run in runs.items()}
+        rows = rates(take_turns(runs, rounds, f"step {side}"), dict.fromkeys(runs, size), "images/s")
     for row in rows:
         apart = np.abs(losses[row["contestant"]] / losses["reference"] - 1)
         row["loss apart"] = float(apart.max())
-    what = f"EfficientNet-B0, {side} pixels, batch {size}; forward, loss, backward, optimiser on images in memory."
+    what = f"EfficientNet-B0, {side} pixels, batch {size}; forward, loss, backward, optimiser on images in memory. {APART}"
     remark = f"'loss apart': largest relative difference from the reference's loss over the first {TRAJECTORY} steps, same seed."
-    return Section(f"Training step, {side} pixels", what, rows, [remark, ALLOCATOR])
-
-
-def trajectory(step: Callable[[Batch], float], batch: Batch) -> np.ndarray:
-    """Losses of the first steps, float64 [TRAJECTORY], with the generators started alike."""
-    torch.manual_seed(1)
-    return np.array([step(batch) for _ in range(TRAJECTORY)])
+    return Section(f"Training step, {side} pixels", what, rows, [remark])
 
 
 def epoch_section(side: int, identities: int, batches: int, rounds: int) -> Section:
     """The first batches of an epoch, from the files on."""
-    entries = contestants(side, identities)
-
-    def run(entry: Ours | Reference) -> None:
-        for batch, _ in zip(entry.batches(), range(batches)):
-            entry.step(batch)
-
-    seconds = take_turns({name: lambda entry=entry: run(entry) for name, entry in entries.items()}, rounds, f"epoch {side}")
-    size = batches * entries["ours"].recipe.images_per_step
+    size = identities * settings(side, identities, "fp32").train.num_instances
+    with ExitStack() as stack:
+        runs = {name: stack.enter_context(Apart(reading, name, side, identities, batches)) for name in names()}
+        seconds = take_turns(runs, rounds, f"epoch {side}")
     what = (
-        f"The same network, {batches} batches of {size // batches} images: reading, augmenting (mirror), training. Ours"
-        " reads from the cache of decoded photographs, which an earlier run or the first epoch filled."
+        f"The same network, {batches} batches of {size} images: reading, augmenting (mirror), training. Ours reads from the"
+        f" cache of decoded photographs, which an earlier run or the first epoch filled. {APART}"
     )
-    rows = rates(seconds, dict.fromkeys(entries, size), "images/s")
-    return Section(f"Training from files, {side} pixels", what, rows, [ALLOCATOR])
+    return Section(f"Training from files, {side} pixels", what, rates(seconds, dict.fromkeys(runs, batches * size), "images/s"))

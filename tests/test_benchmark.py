@@ -1,13 +1,16 @@
 """The benchmark measures what it says, and the reference is the same network."""
 
 import json
+import operator
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import alone
-from benchmarks.contest import Section, rates, take_turns
+from benchmarks.contest import Apart, Section, rates, take_turns
 from benchmarks.reference import ReferenceEmbedder, read_images, score_pairs_anew
 from benchmarks.report import markdown, write
 from config import ModelConfig
@@ -21,6 +24,14 @@ def test_contestants_take_turns_after_a_call_that_does_not_count():
     seconds = take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=3, title="test")
     assert calls == list("ab" * 4)
     assert [len(times) for times in seconds.values()] == [3, 3]
+
+
+def test_a_contestant_may_have_a_process_of_its_own():
+    with Apart(partial, operator.mul, 6) as run:
+        assert [run(7), run(-1)] == [42, -6]
+    assert run.process.exitcode == 0
+    with Apart(sys.exit, 3) as run, pytest.raises(RuntimeError, match="process ended"):
+        run()
 
 
 def test_ratios_compare_the_calls_of_a_round():
