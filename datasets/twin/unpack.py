@@ -12,7 +12,7 @@ from errors import InputError, listing
 from files import escapes, locked, write_whole
 
 SAMPLE = Path(__file__).with_name("sample.zip")
-SAMPLE_DIGEST = "d7b42c4d59782d7d91922065fd940b98c6f536eae9c4f21fa7bc4e36b68b5e2f"
+SAMPLE_DIGEST = "6e8e78929cac8ecd426981c330e0573f29ea1510ac483fb11518e707d1c25771"
 UNPACKED = Path(__file__).resolve().parents[2] / "data" / "twin"
 MARKER = "UNPACKED.txt"
 MARK = "This folder was unpacked by the reader twin and is renewed, with all that is in it, when it differs from its zip:"
