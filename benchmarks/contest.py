@@ -13,6 +13,7 @@ import torch
 from progress import progress
 
 PAUSE = 0.05  # seconds before each call: threads of the one before still spin for a while, ready for more
+APART = "Each contestant has a process of its own."
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.contest import Apart, Section, rates, take_turns
+from benchmarks.contest import APART, Apart, Section, rates, take_turns
 from benchmarks.reference import ReferenceEmbedder, read_images
 from config import Config, read_config
 from datasets.cache import open_cache
@@ -17,14 +17,13 @@ from datasets.images import Photographs
 from datasets.manifest import Manifest
 from datasets.reading import open_reader
 from losses import build_objective
+from memory import keep_freed_memory
 from models.precision import gains_from_bf16
 from recipes.metric import Metric
 from training.engine import total
-from training.memory import keep_freed_memory
 from training.optim import build_optimizer
 
 TRAJECTORY = 4  # steps whose losses are compared
-APART = "Each contestant has a process of its own."
 
 Batch = dict[str, Tensor]
 

@@ -55,7 +55,7 @@ def cache(tmp_path) -> Cache:
 def decoded(monkeypatch) -> list:
     """Grows with every photograph that is decoded."""
     calls, original = [], images.read_photograph
-    monkeypatch.setattr(images, "read_photograph", lambda content: calls.append(len(content)) or original(content))
+    monkeypatch.setattr(images, "read_photograph", lambda *given: calls.append(len(given[0])) or original(*given))
     return calls
 
 

@@ -1,5 +1,7 @@
 """Photographs of every common kind are read; whatever cannot be is counted and named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,6 +55,22 @@ def test_exif_orientation_is_obeyed(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright
     assert saved(tmp_path, Image.fromarray(RAMP), "turned.jpg", exif=exif).shape == (40, 30, 3)
+
+
+def test_a_large_jpeg_is_decoded_no_larger_than_needed(tmp_path):
+    height, width = np.mgrid[:400, :320]
+    waves = np.stack([128 + 100 * np.sin(height / 40), 128 + 100 * np.cos(width / 30), height / 2], axis=2).astype(np.uint8)
+    Image.fromarray(waves).save(tmp_path / "waves.jpg", quality=95)
+    content = (tmp_path / "waves.jpg").read_bytes()
+    whole = read_photograph(content)
+    assert whole.shape == (400, 320, 3)
+    for enough, shape in {400: (400, 320), 161: (400, 320), 160: (200, 160), 60: (100, 80), 1: (50, 40)}.items():
+        assert read_photograph(content, enough).shape == (*shape, 3)
+    assert np.abs(square(read_photograph(content, 64), 64).astype(int) - square(whole, 64)).mean() < 1.5
+    faces = Manifest.of([Face("waves.jpg", "a", {})], tmp_path)
+    faces = replace(faces, table=faces.table.assign(left=0.0, top=0.0, right=64.0, bottom=64.0))
+    corner = Photographs(faces, 64, "read")[0]  # a box is in pixels of the whole photograph
+    assert np.abs(corner.astype(int) - whole[:64, :64]).mean() < 1.5
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10, 100, -1, -40])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"errors", "registry", "files", "progress", "config", "processes", "collectives"}
+BASE = {"errors", "registry", "files", "progress", "config", "processes", "collectives", "memory"}
 SCRIPTS = {"train_pretext", "train", "evaluate", "export", "run", "benchmark", "cli"}
 MAY_IMPORT = {
     "datasets": BASE,
@@ -47,7 +47,14 @@ def test_the_base_leans_on_nothing_but_the_base():
 
 
 def test_the_loop_knows_nothing_of_faces():
-    assert imported(ROOT / "training" / "engine.py") & OURS <= {"errors", "processes", "progress", "recipes", "training"}
+    assert imported(ROOT / "training" / "engine.py") & OURS <= {
+        "errors",
+        "memory",
+        "processes",
+        "progress",
+        "recipes",
+        "training",
+    }
 
 
 def test_manifests_know_neither_pixels_nor_tensors():

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from errors import InputError
+from memory import keep_freed_memory
 from processes import leads
 from progress import progress as progress_bar
 from recipes.recipe import Recipe
 from training.distributed import distribute
-from training.memory import keep_freed_memory
 from training.optim import build_optimizer, build_schedule
 from training.run import Progress, Run
 from training.seed import seed_share

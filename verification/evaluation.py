@@ -15,6 +15,7 @@ from datasets.manifest import Manifest, Pairs
 from datasets.pair_list import read_pairs_csv
 from datasets.reading import check_same_split, open_reader
 from errors import InputError
+from memory import keep_freed_memory
 from models.folding import folded
 from models.model_file import build_shipped, is_exported, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
@@ -65,6 +66,8 @@ class Evaluation:
         embedder, self.parameters = build_shipped(content, config.model, repr(config.evaluate.model_weight))
         self.embedder = embedder if is_exported(config.evaluate.model_weight) else folded(embedder).to(device)
         self.calibrated = calibrated_threshold(content, config.evaluate.flip)
+        if device.type == "cpu":
+            keep_freed_memory()
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
 
     def embed(self) -> Embeddings | None:
