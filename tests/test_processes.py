@@ -90,7 +90,7 @@ def two(people, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ["tiny-pretext", "tiny"])
 def test_two_processes_learn_what_one_learns(one, two, name):
-    """Over 52 steps of Adam on triplet, softmax and center: what rounding leaves of equality, 1e-4 of the largest weight."""
+    """Over 52 steps of Muon on triplet, softmax and center: what rounding leaves of equality, 1e-4 of the largest weight."""
     expected, found = weights(one, name), weights(two, name)
     assert list(expected) == list(found)
     for key, value in expected.items():
