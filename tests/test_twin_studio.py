@@ -47,12 +47,12 @@ def test_a_photograph_depends_on_seed_person_and_shot_alone(studio):
 
 def test_the_committed_sample_is_what_the_renderer_makes():
     root = unpacked_sample()
-    again = Studio(seed=SAMPLE_SEED, image_size=112)
+    again = Studio(seed=SAMPLE_SEED, image_size=80)
     for path in sorted((root / "train").glob("*.jpg"))[::900]:
         person, *shot, take = path.stem.split("_")
         rendered = again.photograph(int(person), Shot(*shot, int(take))).astype(float)
         difference = np.abs(rendered - read_photograph(path.read_bytes()))
-        assert difference.mean() < 3, path  # of 255: what JPEG loses
+        assert difference.mean() < 4, path  # of 255: what JPEG loses at quality 80
 
 
 def test_a_take_more_is_another_photograph_of_the_same_person(studio):
