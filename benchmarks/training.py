@@ -103,7 +103,6 @@ def contestant(name: str, side: int, identities: int) -> Ours | Reference:
     ours = Ours(config, faces, Photographs(faces, side, f"read photographs at {side} pixels", open_cache(config.data)))
     ours.recipe.train()
     if name != "reference":
-        keep_freed_memory()  # as train.py does
         return ours
     reference = Reference(ours, config, faces)
     reference.embedder.train()
@@ -111,10 +110,17 @@ def contestant(name: str, side: int, identities: int) -> Ours | Reference:
     return reference
 
 
+def keep_memory_as_train(name: str) -> None:
+    """Ours as train.py does it; the reference leaves its process as it is."""
+    if name != "reference":
+        keep_freed_memory()
+
+
 def stepping(name: str, side: int, identities: int) -> Callable[..., np.ndarray]:
     """A function that takes steps on one batch that is already in memory and returns their losses, float64 [steps]."""
     entry = contestant(name, side, identities)
     batch = next(iter(contestant("ours", side, identities).batches()))
+    keep_memory_as_train(name)
 
     def run(steps: int = 1) -> np.ndarray:
         torch.manual_seed(1)
@@ -126,6 +132,7 @@ def stepping(name: str, side: int, identities: int) -> Callable[..., np.ndarray]
 def reading(name: str, side: int, identities: int, batches: int) -> Callable[[], None]:
     """A function that trains on the first `batches` batches of an epoch, from the files on."""
     entry = contestant(name, side, identities)
+    keep_memory_as_train(name)
 
     def run() -> None:
         for batch, _ in zip(entry.batches(), range(batches)):
