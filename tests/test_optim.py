@@ -60,13 +60,20 @@ def test_adamw_spares_vectors_from_decay():
 @pytest.mark.parametrize("shape", [(2, 24, 8), (2, 8, 24), (1, 16, 16)])
 def test_orthogonal_keeps_the_directions_and_evens_out_their_lengths(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    made = orthogonal(matrices)
+    made = orthogonal(matrices, rounds=5)
     assert made.dtype == matrices.dtype
     left, _, right = torch.linalg.svd(matrices, full_matrices=False)
     inside = left.mT @ made @ right.mT  # diagonal, if the singular vectors are the same
     lengths = inside.diagonal(dim1=1, dim2=2)
     assert lengths.min() > 0.5 and lengths.max() < 1.3
     assert (inside - torch.diag_embed(lengths)).abs().max() < 0.05
+
+
+def test_fewer_rounds_leave_the_short_directions_short():
+    matrix = torch.diag(torch.tensor([1.0, 0.5, 0.1, 0.003]))[None]
+    three, five = (orthogonal(matrix, rounds)[0].diagonal() for rounds in (3, 5))
+    assert torch.allclose(three[:3], torch.ones(3), atol=0.35) and torch.allclose(five[:3], torch.ones(3), atol=0.35)
+    assert three[3] < 0.2 and five[3] > 0.6
 
 
 def test_muon_is_adam_but_for_matrices():
@@ -110,6 +117,7 @@ def test_a_restored_muon_goes_on_as_before():
         ({"name": "adan"}, "known: adam, adamw, muon, sgd"),
         ({}, "should have a name"),
         ({"name": "adam", "momentum": 0.9}, "it takes: weight_decay, beta1, beta2"),
+        ({"name": "muon", "rounds": 0}, "rounds is 0; it should be at least 1"),
     ],
 )
 def test_wrong_optimizers_are_named(spec, message):

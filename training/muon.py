@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Of the iteration, as published: chosen to lift small singular values fast, at the price of ending between 0.7 and 1.2."""
-ROUNDS = 5
 
 
 class Muon(torch.optim.Adam):
@@ -16,11 +15,22 @@ class Muon(torch.optim.Adam):
     matrix_lr: learning rate of the matrices in units of `lr`. At 0.2 their entries move about as far as Adam moves its own
         (Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982).
     momentum: of the matrices, in Nesterov's form.
+    rounds: of the iteration in `orthogonal`.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], lr: float, matrix_lr: float, momentum: float, betas: tuple[float, float]):
+    def __init__(
+        self,
+        parameters: list[nn.Parameter],
+        lr: float,
+        matrix_lr: float,
+        momentum: float,
+        rounds: int,
+        betas: tuple[float, float],
+    ):
+        if rounds < 1:
+            raise ValueError(f"rounds is {rounds}; it should be at least 1")
         super().__init__(parameters, lr=lr, betas=betas, fused=True)
-        self.matrix_lr, self.momentum = matrix_lr, momentum
+        self.matrix_lr, self.momentum, self.rounds = matrix_lr, momentum, rounds
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -39,7 +49,7 @@ class Muon(torch.optim.Adam):
             state["momentum"].mul_(self.momentum).add_(gradient)
             alike[weight.shape].append((weight, torch.add(gradient, state["momentum"], alpha=self.momentum).flatten(1)))
         for (rows, columns, *_), pairs in alike.items():
-            steps = orthogonal(torch.stack([direction for _, direction in pairs]))
+            steps = orthogonal(torch.stack([direction for _, direction in pairs]), self.rounds)
             length = self.param_groups[0]["lr"] * self.matrix_lr * max(rows, columns) ** 0.5
             for (weight, _), step in zip(pairs, steps, strict=True):
                 weight.sub_(step.view_as(weight), alpha=length)
@@ -50,18 +60,19 @@ def is_matrix(weight: Tensor) -> bool:
     return weight.ndim == 4 and weight.shape[1] > 1 and weight.shape[2:] == (1, 1)
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
+def orthogonal(matrices: Tensor, rounds: int) -> Tensor:
     """Matrices float32 [N, D, C] -> the nearest ones with orthonormal rows or columns, roughly.
 
     A Newton-Schulz iteration in place of a singular value decomposition. Each round multiplies by a polynomial of the
     matrix's own Gram matrix, and all of these commute; so the rounds are done on the smaller Gram matrix alone, and their
-    product is applied once.
+    product is applied once. After the published five rounds singular values from a thousandth of a matrix's norm on lie
+    near 1; after three, which cost half, those from a fiftieth on.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     matrices = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)  # no singular value above 1
     gram = matrices.mT @ matrices if tall else matrices @ matrices.mT
     factor = product = polynomial(gram)
-    for _ in range(ROUNDS - 1):
+    for _ in range(rounds - 1):
         gram = factor @ gram @ factor
         factor = polynomial(gram)
         product = factor @ product
