@@ -54,7 +54,8 @@ def read_photograph(content: bytes, enough: int | None = None) -> np.ndarray:
                 raise ValueError("floating-point pixels have no defined range")
             if image.mode.startswith("I"):  # 16 bits a pixel; 257 = 65535 / 255
                 image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except Exception as error:  # a decoder meets arbitrary bytes here and may raise anything
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 
