@@ -103,6 +103,10 @@ class AugmentConfig:
     """Probability of dropping the colour."""
     erasing: Share = _probability(0.0)
     """Probability of erasing a rectangle of 2 to 33 % of the image (Zhong et al., arXiv 1708.04896)."""
+    hat: Share = _probability(0.0)
+    """Probability of painting the top 15 to 33 % of the image in one random colour: hair is not identity."""
+    mask: Share = _probability(0.0)
+    """Probability of painting the bottom 30 to 45 % of the image in one random colour, mouth and chin with it."""
 
 
 @settings

@@ -14,6 +14,8 @@ cv2.setNumThreads(1)  # one image is too small to share among threads, and loade
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601 luma
 ERASE_AREA = (0.02, 0.33)
 ERASE_RATIO = (0.3, 3.3)
+HAT_HEIGHT = (0.15, 0.33)  # in sides of the image
+MASK_HEIGHT = (0.3, 0.45)
 
 
 def network_input(images: Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -39,7 +41,7 @@ def centre_crop(images: np.ndarray, side: int) -> np.ndarray:
 
 
 class Augmentation:
-    """Random changes to a square image: geometry in one resampling, then colour, then erasing."""
+    """Random changes to a square image: geometry in one resampling, then colour, then erasing and covering."""
 
     def __init__(self, config: AugmentConfig, side: int):
         if config.crop > side:
@@ -51,7 +53,7 @@ class Augmentation:
     def __call__(self, image: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, bool]:
         """uint8 [side, side, 3] -> uint8 [output_side, output_side, 3] and whether the image was mirrored."""
         image, mirrored = self._geometry(image, random)
-        return self._erase(self._colour(image, random), random), mirrored
+        return self._cover(self._erase(self._colour(image, random), random), random), mirrored
 
     def _geometry(self, image: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, bool]:
         config = self.config
@@ -105,4 +107,16 @@ class Augmentation:
         top, left = (place * (self.output_side - np.array([height, width]) + 1)).astype(int)
         image = image.copy()
         image[top : top + height, left : left + width] = 127
+        return image
+
+    def _cover(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """A hat over the top, a mask over the bottom, each a band of one colour: what people wear is not who they are."""
+        config = self.config
+        if not (config.hat or config.mask):
+            return image
+        image = image.copy()
+        for band, share, heights in ((image, config.hat, HAT_HEIGHT), (image[::-1], config.mask, MASK_HEIGHT)):
+            chosen, height, colour = random.random() < share, random.uniform(*heights), random.integers(256, size=3)
+            if chosen:
+                band[: round(height * self.output_side)] = colour
         return image

@@ -72,8 +72,22 @@ def test_erasing_paints_one_grey_rectangle_of_2_to_33_percent():
     assert (white == 255).all()  # the stored photograph is never painted on
 
 
+@pytest.mark.parametrize("name, shares, at", [("hat", (0.15, 0.33), 0), ("mask", (0.3, 0.45), -1)])
+def test_hat_and_mask_paint_a_band_of_one_colour(name, shares, at):
+    colours = set()
+    for key in range(50):
+        image, _ = augment(IMAGE, key, flip=0.0, **{name: 1.0})
+        painted = (image == image[at, 0]).all(axis=(1, 2))
+        assert shares[0] - 1 / 32 < painted.mean() < shares[1] + 1 / 32
+        assert (image[~painted] == IMAGE[~painted]).all() and painted[at]
+        colours.add(tuple(image[at, 0]))
+    assert len(colours) > 40
+    worn = sum((augment(IMAGE, key, flip=0.0, **{name: 0.3})[0] != IMAGE).any() for key in range(200))
+    assert 40 <= worn <= 80
+
+
 def test_same_key_same_image_other_key_other_image():
-    settings = dict(rotation=20, scale=0.2, shift=0.1, brightness=0.3, erasing=0.5)
+    settings = dict(rotation=20, scale=0.2, shift=0.1, brightness=0.3, erasing=0.5, hat=0.5, mask=0.5)
     assert (augment(key=(1, 2, 3), **settings)[0] == augment(key=(1, 2, 3), **settings)[0]).all()
     assert (augment(key=(1, 2, 3), **settings)[0] != augment(key=(1, 2, 4), **settings)[0]).any()
 
