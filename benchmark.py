@@ -49,7 +49,7 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
             yield scoring_section(data, 256, most=300, reference_pairs=32, rounds=1)
 
     def serving() -> Iterator[Section]:
-        yield serving_section(112, rounds=1 if quick else 5)
+        yield serving_section(112, rounds=1 if quick else 5, turn=4 if quick else 32)
 
     def alone() -> Iterator[Section]:
         yield alone_section(pairs=1_000_000, rows=100_000 if quick else 1_000_000, batch=32 if quick else 128)
@@ -85,7 +85,7 @@ def main() -> None:
     if options.files:
         from benchmarks.serving import files_section
 
-        section = files_section(options.files, rounds=3 if options.quick else 10)
+        section = files_section(options.files, rounds=3 if options.quick else 10, turn=32)
         print(markdown({"files": {"facts": facts, "sections": [asdict(section)]}}))
         return
     for name in options.only:  # written one by one: what is done stays, should a later part be stopped

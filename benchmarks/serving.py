@@ -17,13 +17,10 @@ from models.serving.graph import make_graph
 from models.serving.quantise import quantise
 
 BATCHES = (1, 32)
-TURN = 32
-"""Images of a turn, one batch after the other: what it costs to be the first after another network, which had the caches to
-itself, is not what serving costs."""
 
 
-def serving_section(side: int, rounds: int) -> Section:
-    """Every network as PyTorch runs it and as onnxruntime does, ours in 8 bits, too."""
+def serving_section(side: int, rounds: int, turn: int) -> Section:
+    """Every network as PyTorch runs it and as onnxruntime does, ours in 8 bits, too. turn: see `_measured`."""
     contestants: dict[str, nn.Module] = {}
     about: dict[str, dict[str, object]] = {}
     for entry in entries(side):
@@ -37,11 +34,11 @@ def serving_section(side: int, rounds: int) -> Section:
             contestants[f"{entry.name}, {kind}"] = onnx_embedder(content, entry.model)
             about[f"{entry.name}, {kind}"] = {**size, "MB": len(content) / 1e6}
     what = f"Images of {side} x {side} pixels, random weights. torch: eager, float32, channels last; onnx: onnxruntime, float32."
-    what += f" Each turn embeds {TURN} images."
-    return Section(f"Serving, {side} pixels", what, _measured(contestants, about, side, rounds))
+    what += f" Each turn embeds {turn} images one by one, or a batch."
+    return Section(f"Serving, {side} pixels", what, _measured(contestants, about, side, rounds, turn))
 
 
-def files_section(paths: list[str], rounds: int) -> Section:
+def files_section(paths: list[str], rounds: int, turn: int) -> Section:
     """Embedders in weight files (.pt) and exported files (.onnx). Raises InputError for what cannot be read and for
     embedders of images of different sizes."""
     contestants: dict[str, nn.Module] = {}
@@ -57,18 +54,25 @@ def files_section(paths: list[str], rounds: int) -> Section:
     for path, other in sides.items():
         if other != side:
             raise InputError(f"{path!r} reads images of {other} pixels and {paths[0]!r} of {side}; compare embedders of one size")
-    return Section("Serving", f"Images of {side} x {side} pixels.", _measured(contestants, about, side, rounds))
+    return Section("Serving", f"Images of {side} x {side} pixels.", _measured(contestants, about, side, rounds, turn))
 
 
-def _measured(contestants: dict[str, nn.Module], about: dict[str, dict[str, object]], side: int, rounds: int) -> list[dict]:
-    """A row for each contestant: what is known about it and its speed at each batch size."""
+def _measured(
+    contestants: dict[str, nn.Module], about: dict[str, dict[str, object]], side: int, rounds: int, turn: int
+) -> list[dict]:
+    """A row for each contestant: what is known about it and its speed at each batch size.
+
+    turn: images, at least, that a contestant embeds before the next one's turn, batch by batch. What the first costs after
+    another network had the processor's caches to itself is not what serving costs.
+    """
     rows = [{"network": name, **about[name]} for name in contestants]
     for batch in BATCHES:
         images = torch.rand(batch, 3, side, side).mul_(2).sub_(1).contiguous(memory_format=torch.channels_last)
-        seconds = take_turns(_calls(contestants, images), rounds, f"serving, batch {batch}")
+        calls = max(1, turn // batch)
+        seconds = take_turns(_repeated(contestants, images, calls), rounds, f"serving, batch {batch}")
         first = next(iter(seconds.values()))
         for row, times in zip(rows, seconds.values(), strict=True):
-            rate = float(TURN / np.median(times))
+            rate = float(calls * batch / np.median(times))
             if batch == 1:
                 row["ms, batch 1"] = 1e3 / rate
             row[f"images/s, batch {batch}"] = rate
@@ -76,10 +80,10 @@ def _measured(contestants: dict[str, nn.Module], about: dict[str, dict[str, obje
     return rows
 
 
-def _calls(contestants: dict[str, nn.Module], images: Tensor) -> dict[str, Callable[[], None]]:
+def _repeated(contestants: dict[str, nn.Module], images: Tensor, calls: int) -> dict[str, Callable[[], None]]:
     def call(embedder: nn.Module) -> None:
         with torch.inference_mode():
-            for _ in range(TURN // len(images)):
+            for _ in range(calls):
                 embedder(images)
 
     return {name: lambda embedder=embedder: call(embedder) for name, embedder in contestants.items()}
