@@ -127,6 +127,8 @@ class StageConfig:
     """Learning-rate schedule and its options: {name: multistep, milestones: [30, 80], gamma: 0.333}."""
     validate_every: PositiveInt = 10
     """Epochs between validations; the last epoch is always validated."""
+    save_every: PositiveInt = 1
+    """Epochs between snapshots, from which --resume goes on; where an epoch takes seconds, writing each costs a few percent."""
     augment: AugmentConfig = AugmentConfig()
     """What happens to a training image."""
 
@@ -171,7 +173,8 @@ class EvaluateConfig:
     """Decision threshold: calibrated (on the validation pairs, from the weight file), median (of these very scores, which
     assumes that half of the pairs match), or a number."""
     flip: bool = False
-    """Add the embedding of the mirrored image to that of the image."""
+    """Add the embedding of the mirrored image to that of the image. Weight files carry what they were trained with, and
+    evaluate.py does so too unless told otherwise."""
     batch_size: PositiveInt = 64
     """Images embedded at once."""
     folds: int = Field(default=10, ge=2)
@@ -238,6 +241,8 @@ ENVIRONMENT = (
     "data.cache",
     "data.cache_gb",
     "data.cache_check",
+    "pretext.save_every",
+    "train.save_every",
     "train.pretrained_weight",
     "evaluate",
     "export",

@@ -52,8 +52,8 @@ def load_weights(path: str | Path, kinds: tuple[str, ...] = ("embedder",)) -> di
 
 def check_about(about: Any, path: str | Path) -> None:
     """Raise InputError if what the file says about itself cannot be read as such."""
-    sections = [about, about.get("config", {}), about.get("validation", {})] if isinstance(about, dict) else [about]
-    if not all(isinstance(section, dict) for section in sections):
+    sections = ("config", "validation", "evaluate")
+    if not isinstance(about, dict) or not all(isinstance(about.get(name, {}), dict) for name in sections):
         raise InputError(f"{str(path)!r} is corrupt: its description is not a table of settings and figures")
 
 

@@ -254,6 +254,8 @@ def test_attribute_names_that_cannot_be(people, column):
         {"config": []},
         {"config": None},
         {"validation": [1]},
+        {"evaluate": [1]},
+        {"evaluate": {"flip": "perhaps"}},
         {"config": {"data": 3}},
         {"config": {"model": {"backbone": "small", "embedding_size": 10**11}}},
         {"config": {"model": {"layers": 3}}},

@@ -164,7 +164,7 @@ def test_another_seed_gives_other_weights(finished, people, tmp_path):
 
 def die_after_epoch(monkeypatch, people: Path, results: Path, stop_after: int) -> None:
     """Carry out a run whose process dies right after the end of an epoch, counted over both stages."""
-    saved, calls = Run.save_epoch, []
+    saved, calls = Run.save_snapshot, []
 
     def save_then_die(self, *arguments):
         saved(self, *arguments)
@@ -173,7 +173,7 @@ def die_after_epoch(monkeypatch, people: Path, results: Path, stop_after: int) -
             raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
-        patch.setattr(Run, "save_epoch", save_then_die)
+        patch.setattr(Run, "save_snapshot", save_then_die)
         carry_out(people, results)
 
 
@@ -186,11 +186,13 @@ def test_a_run_that_dies_after_any_epoch_resumes_to_the_same_bytes(finished, peo
     assert contents(tmp_path) == contents(finished)
 
 
-def test_sigkill_and_resume_ends_byte_identical(people, tmp_path):
+@pytest.mark.parametrize("save_every", [1, 4])
+def test_sigkill_and_resume_ends_byte_identical(people, tmp_path, save_every):
     """The real thing: the process is killed, three times, wherever it happens to be."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     settings = {"train__epochs": 25, "train__validate_every": 7}
     carry_out(people, whole, **settings)
+    settings["train__save_every"] = save_every  # changes no byte
     command = [sys.executable, "run.py", *tiny_settings(people, broken, **settings), "--resume"]
     killed = 0
     for least in (1, 7, 14):
@@ -223,7 +225,7 @@ def test_a_setting_that_is_gone_is_a_difference(finished, people):
 
 def test_an_interrupted_overwrite_goes_on(finished, people, tmp_path, monkeypatch):
     carry_out(people, tmp_path, seed=1)
-    monkeypatch.setattr(Run, "save_epoch", lambda self, *arguments: (_ for _ in ()).throw(RuntimeError("power cut")))
+    monkeypatch.setattr(Run, "save_snapshot", lambda self, *arguments: (_ for _ in ()).throw(RuntimeError("power cut")))
     with pytest.raises(RuntimeError, match="power cut"):
         carry_out(people, tmp_path, "--overwrite")
     monkeypatch.undo()
@@ -325,6 +327,15 @@ def test_rules_and_flip(finished, tmp_path):
     assert abs(pd.read_csv(submission)["label"].mean() - 0.5) < 0.1
     submission, figures = evaluate_again(finished, "--results", str(tmp_path), "--evaluate.rule=2.0")
     assert figures["threshold"] == 2.0 and (pd.read_csv(submission)["label"] == 1).all()
+
+
+def test_weights_carry_how_they_are_meant_to_be_evaluated(people, tmp_path):
+    carry_out(people, tmp_path, evaluate__flip="true")
+    submission = (tmp_path / "test/tiny_preds.csv").read_bytes()
+    _, as_meant = evaluate_again(tmp_path, "--results", str(tmp_path / "again"))
+    assert as_meant["flip"] and (tmp_path / "again/test/tiny_preds.csv").read_bytes() == submission
+    _, plain = evaluate_again(tmp_path, "--results", str(tmp_path / "plain"), "--evaluate.flip=false")
+    assert not plain["flip"] and plain["threshold"] != as_meant["threshold"]
 
 
 def test_any_list_of_pairs(finished, people, tmp_path):

@@ -67,7 +67,9 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
                 row |= keep_best(recipe, run, validate, done)
             done.epoch = epoch + 1
             done.history.append(row | pace)
-            run.save_epoch(recipe, optimizer, done)
+            run.save_log(done)
+            if (epoch + 1) % stage.save_every == 0 or epoch + 1 == stage.epochs:
+                run.save_snapshot(recipe, optimizer, done)
     return run.finish()
 
 

@@ -2,7 +2,7 @@
 
     <results>/train/logs/<run>.jsonl              one JSON object per epoch
     <results>/train/weights/<run>.unfinished.pt   the best weights so far
-    <results>/train/weights/<run>.snapshot        all state at the end of the last epoch
+    <results>/train/weights/<run>.snapshot        all state at the end of an epoch, of every save_every-th
     <results>/train/weights/<run>.pt              the best weights of the finished run
     <results>/train/weights/<run>.json            receipt of the finished run
 
@@ -60,6 +60,7 @@ class Run:
         self.precision = choose_precision(config.precision, self.device)
         self.sync_norm = config.sync_norm
         self.seed = config.seed
+        self.evaluation = {"flip": config.evaluate.flip}  # how the weights are meant to be used, whatever they learned from
         folder = Path(config.results) / "train"
         self.weights = folder / "weights" / f"{self.name}.pt"
         self.draft = folder / "weights" / f"{self.name}.unfinished.pt"
@@ -92,7 +93,7 @@ class Run:
         return True
 
     def restore(self, recipe: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-        """Put everything back to the end of the last epoch if `resume` is set and a snapshot exists."""
+        """Put everything back to the end of the epoch last saved if `resume` is set and a snapshot exists."""
         if not (self.resume and self.snapshot.exists()):
             return Progress()
         content = self._read_snapshot()
@@ -106,11 +107,15 @@ class Run:
 
     def save_best(self, kind: str, model: nn.Module, about: dict[str, Any]) -> None:
         """Write the weight file of the model that is best so far."""
-        save_weights(self.draft, kind, model.state_dict(), {"run": self.name, **self.identity, **about})
+        about = {"run": self.name, **self.identity, "evaluate": self.evaluation, **about}
+        save_weights(self.draft, kind, model.state_dict(), about)
 
-    def save_epoch(self, recipe: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write the log and the snapshot at the end of an epoch."""
+    def save_log(self, progress: Progress) -> None:
+        """Write the log anew, a line for each epoch done."""
         write_whole(self.log, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history))
+
+    def save_snapshot(self, recipe: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Write all that it takes to go on from the end of this epoch."""
         content = {
             "identity": self.identity,
             "environment": self._environment,

@@ -29,7 +29,7 @@ from verification.submission import write_scores, write_submission
 
 
 def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> Config:
-    """The settings stored in the weight file, then the YAML files, then the overrides.
+    """The settings stored in the weight file, `evaluate.flip` among them, then the YAML files, then the overrides.
 
     The network and the similarity are always the weight file's own. Results carry the weight file's name unless the
     overrides give one. Raises InputError.
@@ -42,7 +42,8 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
         raise InputError("which weights? pass --model_weight results/train/weights/<run>.pt")
     content = read_model_file(weight)
     stored = content["about"].get("config", {})
-    values = merge({key: value for key, value in stored.items() if key != "train"}, layers)
+    meant = {"evaluate": {"flip": content["about"].get("evaluate", {}).get("flip", False)}}
+    values = merge({key: value for key, value in stored.items() if key != "train"} | meant, layers)
     own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
     if not config.evaluate.pairs:
