@@ -191,7 +191,9 @@ def test_a_finished_set_is_left_alone_and_mended(whole, tmp_path, capsys, monkey
 
 
 def start(out: Path, workers: int) -> subprocess.Popen:
+    """Render in a process that heeds SIGINT, even where the tests run in a shell's background, whose children ignore it."""
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from datasets.twin.generate import generate; from tests.flat_studio import SlowStudio;"
         f"generate({str(out)!r}, **{SMALL!r}, workers={workers}, studio=SlowStudio)"
     )

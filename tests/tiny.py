@@ -54,6 +54,7 @@ def tiny_settings(root: Path, results: Path, **overrides: str) -> list[str]:
         "train.num_instances": 3,
         "train.lr": 0.0005,
         "train.validate_every": 2,
+        "train.save_every": 1,
         "train.whiten": 0,
         "train.augment.rotation": 10,
         "train.augment.brightness": 0.2,
@@ -62,6 +63,7 @@ def tiny_settings(root: Path, results: Path, **overrides: str) -> list[str]:
         "train.terms.triplet.weight": 1.0,
         "train.terms.center.weight": 0.01,
         "evaluate.folds": 4,
+        "evaluate.flip": "false",
     }
     options |= {name.replace("__", "."): value for name, value in overrides.items()}
     return [f"--{name}={value}" for name, value in options.items()]
