@@ -18,6 +18,7 @@ import torch
 from benchmarks.contest import Section
 from errors import InputError
 from files import write_json, write_whole
+from models.precision import gains_from_bf16
 from training.run import git_commit
 
 PACKAGES = ("torch", "efficientnet-pytorch", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
@@ -30,7 +31,7 @@ def environment(command: str) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "bfloat16 matrix units": bool(torch.cpu.get_capabilities().get("amx_bf16")),
+        "trains faster in bfloat16": gains_from_bf16(torch.device("cpu")),
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),

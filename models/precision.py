@@ -4,15 +4,17 @@ import torch
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """ "auto" becomes bf16 on a device with matrix units for it (a GPU since Ampere, a CPU with AMX), else fp32."""
+    """ "auto" becomes bf16 on a device that multiplies such numbers itself (a GPU since Ampere, a CPU with AMX or
+    AVX512-BF16), else fp32."""
     return name if name != "auto" else "bf16" if gains_from_bf16(device) else "fp32"
 
 
 def gains_from_bf16(device: torch.device) -> bool:
-    """Whether training is faster in bfloat16. Without matrix units it is not: other CPUs convert back and forth."""
+    """Whether training is faster in bfloat16. Without instructions for it it is not: other CPUs convert back and forth."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def mixed_precision(name: str, device: torch.device) -> torch.autocast:

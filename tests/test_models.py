@@ -18,7 +18,7 @@ from models.backbones import BACKBONES
 from models.convolution import Conv2d
 from models.embedder import build_backbone, build_embedder, parameter_count
 from models.folding import folded
-from models.precision import mixed_precision
+from models.precision import choose_precision, mixed_precision
 from models.pretext import PretextModel
 from models.weights import fill, load_weights, save_weights, start_from
 from tests.tiny import light_model
@@ -293,6 +293,21 @@ def test_bfloat16_gradients_follow_those_in_float32():
     for expected, actual in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
         assert actual.grad.dtype == torch.float32
         assert (actual.grad - expected.grad).norm() < 0.03 * expected.grad.norm()
+
+
+@pytest.mark.parametrize(
+    "has, chosen",
+    [
+        ({}, "fp32"),
+        ({"avx512_f": True, "avx512_bf16": False}, "fp32"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+    ],
+)
+def test_auto_precision_asks_the_processor(monkeypatch, has, chosen):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert choose_precision("auto", torch.device("cpu")) == chosen
+    assert choose_precision("fp32", torch.device("cpu")) == "fp32"
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))

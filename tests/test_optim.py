@@ -93,18 +93,35 @@ def test_muon_is_adam_but_for_matrices():
     assert torch.allclose(moved / (0.01 * 6**0.5), torch.ones(4), atol=0.35)
 
 
-def test_a_restored_muon_goes_on_as_before():
+def test_matrices_take_turns_with_longer_steps():
+    def moves(every, steps):
+        weights = [nn.Parameter(torch.linspace(-1, 1, 24).view(6, 4, 1, 1)) for _ in range(4)]
+        start = weights[0].detach().clone()
+        optimizer = build_optimizer({"name": "muon", "every": every}, weights, lr=1e-4)
+        for _ in range(steps):
+            for weight in weights:
+                weight.grad = weight.detach().sin()
+            optimizer.step()
+        return [weight.detach() - start for weight in weights]
+
+    assert [bool(move.any()) for move in moves(every=2, steps=1)] in ([True, False] * 2, [False, True] * 2)
+    for usual, longer in zip(moves(every=1, steps=6), moves(every=2, steps=6), strict=True):  # three steps each twice as long
+        assert torch.allclose(longer, usual, rtol=0.01, atol=1e-6) and not torch.equal(longer, usual)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_restored_muon_goes_on_as_before(every):
     def steps(weights, optimizer, count):
         for _ in range(count):
             for weight in weights:
                 weight.grad = weight.detach().sin()
             optimizer.step()
 
-    weights = [nn.Parameter(torch.linspace(-1, 1, 24).view(6, 4, 1, 1)), nn.Parameter(torch.ones(3))]
-    optimizer = build_optimizer({"name": "muon"}, weights, lr=0.01)
-    steps(weights, optimizer, 2)
+    weights = [nn.Parameter(torch.linspace(-1, 1, 24).view(6, 4, 1, 1)) for _ in range(2)] + [nn.Parameter(torch.ones(3))]
+    optimizer = build_optimizer({"name": "muon", "every": every}, weights, lr=0.01)
+    steps(weights, optimizer, 3)
     copies = [nn.Parameter(weight.detach().clone()) for weight in weights]
-    restored = build_optimizer({"name": "muon"}, copies, lr=0.01)
+    restored = build_optimizer({"name": "muon", "every": every}, copies, lr=0.01)
     restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     steps(weights, optimizer, 3)
     steps(copies, restored, 3)
@@ -118,6 +135,7 @@ def test_a_restored_muon_goes_on_as_before():
         ({}, "should have a name"),
         ({"name": "adam", "momentum": 0.9}, "it takes: weight_decay, beta1, beta2"),
         ({"name": "muon", "rounds": 0}, "rounds is 0; it should be at least 1"),
+        ({"name": "muon", "every": 0}, "every is 0; it should be at least 1"),
     ],
 )
 def test_wrong_optimizers_are_named(spec, message):

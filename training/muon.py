@@ -16,6 +16,8 @@ class Muon(torch.optim.Adam):
         (Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982).
     momentum: of the matrices, in Nesterov's form.
     rounds: of the iteration in `orthogonal`.
+    every: steps from one update of a matrix to its next, which is as much longer. The matrices take turns, so that each step
+        makes but a share of them orthogonal; their momentum takes in every gradient.
     """
 
     def __init__(
@@ -25,12 +27,14 @@ class Muon(torch.optim.Adam):
         matrix_lr: float,
         momentum: float,
         rounds: int,
+        every: int,
         betas: tuple[float, float],
     ):
-        if rounds < 1:
-            raise ValueError(f"rounds is {rounds}; it should be at least 1")
+        for name, value in {"rounds": rounds, "every": every}.items():
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it should be at least 1")
         super().__init__(parameters, lr=lr, betas=betas, fused=True)
-        self.matrix_lr, self.momentum, self.rounds = matrix_lr, momentum, rounds
+        self.matrix_lr, self.momentum, self.rounds, self.every = matrix_lr, momentum, rounds, every
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -41,16 +45,19 @@ class Muon(torch.optim.Adam):
             weight.grad = None  # Adam passes over it
         super().step(closure)
         alike = defaultdict(list)  # matrices of one shape are made orthogonal together
-        for weight, gradient in zip(matrices, gradients, strict=True):
+        for index, (weight, gradient) in enumerate(zip(matrices, gradients, strict=True)):
             weight.grad = gradient
             state = self.state[weight]
-            if not state:  # the step count is for Adam, which asks for one when it is restored
+            if not state:
                 state.update(step=torch.zeros(()), momentum=torch.zeros_like(weight))
             state["momentum"].mul_(self.momentum).add_(gradient)
-            alike[weight.shape].append((weight, torch.add(gradient, state["momentum"], alpha=self.momentum).flatten(1)))
+            state["step"] += 1
+            if (int(state["step"]) + index) % self.every == 0:
+                direction = torch.add(gradient, state["momentum"], alpha=self.momentum)
+                alike[weight.shape].append((weight, direction.flatten(1)))
         for (rows, columns, *_), pairs in alike.items():
             steps = orthogonal(torch.stack([direction for _, direction in pairs]), self.rounds)
-            length = self.param_groups[0]["lr"] * self.matrix_lr * max(rows, columns) ** 0.5
+            length = self.param_groups[0]["lr"] * self.matrix_lr * self.every * max(rows, columns) ** 0.5
             for (weight, _), step in zip(pairs, steps, strict=True):
                 weight.sub_(step.view_as(weight), alpha=length)
 

@@ -38,11 +38,12 @@ def muon(
     matrix_lr: float = 1.0,
     momentum: float = 0.95,
     rounds: int = 5,
+    every: int = 1,
     beta1: float = 0.9,
     beta2: float = 0.999,
 ):
     """Orthogonal momentum for 1x1 convolutions, Adam for the rest: see `training.muon.Muon`."""
-    return Muon(parameters, lr, matrix_lr, momentum, rounds, betas=(beta1, beta2))
+    return Muon(parameters, lr, matrix_lr, momentum, rounds, every, betas=(beta1, beta2))
 
 
 def constant(epochs: int) -> Schedule:
