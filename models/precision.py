@@ -10,7 +10,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def gains_from_bf16(device: torch.device) -> bool:
-    """Whether training is faster in bfloat16. Without instructions for it it is not: other CPUs convert back and forth."""
+    """Whether training is faster in bfloat16. On a CPU without instructions for it conversions back and forth cost more."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
