@@ -18,16 +18,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.contest import Section
-from config import DataConfig
-from errors import InputError, run_script
+from benchmarks.timing import Section
+from common.config import DataConfig
+from common.errors import InputError, run_script
 from models.serving import require_packages
 
 
 def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]]:
     """What is measured, by name; each is carried out when it is called."""
-    from benchmarks.alone import alone_section
-    from benchmarks.growth import growth_section
+    from benchmarks.resources import resources_section
+    from benchmarks.scaling import scaling_section
     from benchmarks.scoring import scoring_section
     from benchmarks.serving import serving_section
     from benchmarks.training import epoch_section, step_section
@@ -51,26 +51,26 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
     def serving() -> Iterator[Section]:
         yield serving_section(112, rounds=1 if quick else 5, turn=4 if quick else 32)
 
-    def alone() -> Iterator[Section]:
-        yield alone_section(pairs=1_000_000, rows=100_000 if quick else 1_000_000, batch=32 if quick else 128)
+    def resources() -> Iterator[Section]:
+        yield resources_section(pairs=1_000_000, rows=100_000 if quick else 1_000_000, batch=32 if quick else 128)
 
-    def growth() -> Iterator[Section]:
-        yield growth_section((1_000, 10_000, 100_000), rounds=3 if quick else 10)
+    def scaling() -> Iterator[Section]:
+        yield scaling_section((1_000, 10_000, 100_000), rounds=3 if quick else 10)
 
-    parts = (step, epoch, scoring, serving, growth, alone)
+    parts = (step, epoch, scoring, serving, scaling, resources)
     return {part.__name__: part for part in parts}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("step", "epoch", "scoring", "serving", "growth", "alone")
+    names = ("step", "epoch", "scoring", "serving", "scaling", "resources")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller batches")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="PART", help=f"of: {', '.join(names)}")
     parser.add_argument(
         "--files", nargs="+", default=[], metavar="FILE", help="weight files and exported ones to compare instead"
     )
     parser.add_argument("--cfp", default="", metavar="DIR", help="also score the pairs of CFP in this folder")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of every contestant (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of every candidate (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the report (default: %(default)s)")
     options = parser.parse_args()
     if options.threads < 1:

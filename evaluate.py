@@ -9,10 +9,10 @@ it was trained on; other data need --config or --data.* options.
 
 from pathlib import Path
 
-from cli import read_arguments
-from config import Config
-from errors import run_script
-from training.seed import choose_device, seed_everything
+from common.cli import read_arguments
+from common.config import Config
+from common.devices import choose_device, seed_everything
+from common.errors import run_script
 from verification.evaluation import Evaluation, evaluation_config
 
 SHORT = {

@@ -10,13 +10,13 @@ anew. It takes the packages of requirements-serve.txt.
 
 from pathlib import Path
 
-from cli import read_arguments
-from config import Config
-from errors import InputError, run_script
+from common.cli import read_arguments
+from common.config import Config
+from common.devices import seed_everything
+from common.errors import InputError, run_script
 from models.model_file import build_shipped, is_exported
 from models.serving import require_packages
 from models.weights import file_digest, load_weights
-from training.seed import seed_everything
 from verification.evaluation import evaluation_config
 from verification.quantisation import quantised
 

@@ -10,9 +10,9 @@ An interrupted run goes on with --resume. With --pretext.epochs=0 training start
 import dataclasses
 from pathlib import Path
 
-from cli import DEFAULT_CONFIG, read_arguments
-from config import Config, read_config
-from errors import run_script
+from common.cli import DEFAULT_CONFIG, read_arguments
+from common.config import Config, read_config
+from common.errors import run_script
 from evaluate import evaluate
 from train import train
 from train_pretext import train_pretext

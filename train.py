@@ -5,19 +5,19 @@ python train.py --config configs/triarchy.yaml --data.root DIR --pretrained_weig
 
 from pathlib import Path
 
-from cli import DEFAULT_CONFIG, read_arguments
-from config import Config, read_config
-from datasets.cache import open_cache
-from datasets.images import Photographs
+from common.cli import DEFAULT_CONFIG, read_arguments
+from common.config import Config, read_config
+from common.devices import seed_everything
+from common.errors import run_script
 from datasets.manifest import digest
-from datasets.reading import check_same_split, open_reader
-from errors import run_script
+from datasets.photographs.cache import open_cache
+from datasets.photographs.photographs import Photographs
+from datasets.readers.opening import check_same_split, open_reader
 from models.weights import WEIGHT_KINDS, file_digest, load_weights, trained_on
 from recipes import TRAIN_RECIPES
 from training.checks import check_settings
 from training.engine import fit
 from training.run import Run
-from training.seed import seed_everything
 from verification.validation import Validation
 
 SHORT = {

@@ -5,18 +5,18 @@ python train_pretext.py --config configs/triarchy.yaml --data.root DIR
 
 from pathlib import Path
 
-from cli import DEFAULT_CONFIG, read_arguments
-from config import Config, read_config
-from datasets.cache import open_cache
-from datasets.images import Photographs
+from common.cli import DEFAULT_CONFIG, read_arguments
+from common.config import Config, read_config
+from common.devices import seed_everything
+from common.errors import run_script
 from datasets.manifest import digest
-from datasets.reading import open_reader
-from errors import run_script
+from datasets.photographs.cache import open_cache
+from datasets.photographs.photographs import Photographs
+from datasets.readers.opening import open_reader
 from recipes import PRETEXT_RECIPES
 from training.checks import check_settings
 from training.engine import fit
 from training.run import Run
-from training.seed import seed_everything
 
 SHORT = {"epochs": "pretext.epochs", "lr": "pretext.lr", "batch_size": "pretext.batch_size"}
 WITHOUT = ("train", "evaluate", "export")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from config import ModelConfig
+from common.config import ModelConfig
 from models.embedder import Embedder, build_embedder
 from models.serving.runtime import OnnxEmbedder
 

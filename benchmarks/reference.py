@@ -1,4 +1,4 @@
-"""The reference contestant: the plain recipe as the original solution runs it, from the public packages as they come.
+"""The reference candidate: the plain recipe as the original solution runs it, from the public packages as they come.
 
 NCHW images, the package's memory-efficient swish, Adam without options, decoding and resizing by Pillow in the main process,
 both photographs of every pair embedded anew.

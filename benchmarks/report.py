@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.contest import Section
-from errors import InputError
-from files import write_json, write_whole
-from models.precision import gains_from_bf16
+from benchmarks.timing import Section
+from common.devices import gains_from_bf16
+from common.errors import InputError
+from common.files import write_json, write_whole
 from training.run import git_commit
 
 PACKAGES = ("torch", "efficientnet-pytorch", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
@@ -61,7 +61,7 @@ def read(path: Path) -> Parts:
 
 def markdown(parts: Parts) -> str:
     """The report as a page."""
-    lines = ["# Benchmark", "", "Contestants take turns; figures are medians of the rounds, 'range' the slowest and fastest."]
+    lines = ["# Benchmark", "", "Candidates take turns; figures are medians of the rounds, 'range' the slowest and fastest."]
     for part in parts.values():
         facts = part["facts"]
         versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())

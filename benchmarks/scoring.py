@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.contest import APART, Apart, Section, rates, take_turns
 from benchmarks.networks import calibration, onnx_embedder
 from benchmarks.reference import ReferenceEmbedder, score_pairs_anew
-from config import DataConfig, ModelConfig
-from datasets.images import decode_all
+from benchmarks.timing import APART, Apart, Section, rates, take_turns
+from common.config import DataConfig, ModelConfig
 from datasets.manifest import Manifest, Pairs
-from datasets.reading import open_reader
-from memory import keep_freed_memory
+from datasets.photographs.photographs import decode_all
+from datasets.readers.opening import open_reader
+from distributed.memory import keep_freed_memory
+from models.embed import embed_images
 from models.embedder import Embedder, build_embedder
-from models.folding import folded
+from models.layers.folding import folded
 from models.serving.graph import make_graph
 from models.serving.quantise import quantise
-from verification.embed import embed_images
 from verification.scores import score_pairs
 
 BATCH = 64

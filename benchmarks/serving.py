@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.contest import Section, take_turns
 from benchmarks.networks import build, calibration, entries, multiply_adds, onnx_embedder
-from config import make_config
-from errors import InputError
+from benchmarks.timing import Section, take_turns
+from common.config import make_config
+from common.errors import InputError
 from models.embedder import parameter_count
 from models.model_file import build_shipped, read_model_file
 from models.serving.graph import make_graph
@@ -21,55 +21,55 @@ BATCHES = (1, 32)
 
 def serving_section(side: int, rounds: int, turn: int) -> Section:
     """Every network as PyTorch runs it and as onnxruntime does, ours in 8 bits, too. turn: see `_measured`."""
-    contestants: dict[str, nn.Module] = {}
+    candidates: dict[str, nn.Module] = {}
     about: dict[str, dict[str, object]] = {}
     for entry in entries(side):
         embedder = build(entry.model)
         graph = make_graph(embedder, side)
-        files = {"onnx": graph} | ({"int8": quantise(graph, calibration(side))} if not contestants else {})
+        files = {"onnx": graph} | ({"int8": quantise(graph, calibration(side))} if not candidates else {})
         size = {"parameters": parameter_count(embedder), "million MACs": round(multiply_adds(embedder, side) / 1e6, 1)}
-        contestants[f"{entry.name}, torch"] = embedder
+        candidates[f"{entry.name}, torch"] = embedder
         about[f"{entry.name}, torch"] = {**size, "MB": 4e-6 * sum(tensor.numel() for tensor in embedder.state_dict().values())}
         for kind, content in files.items():
-            contestants[f"{entry.name}, {kind}"] = onnx_embedder(content, entry.model)
+            candidates[f"{entry.name}, {kind}"] = onnx_embedder(content, entry.model)
             about[f"{entry.name}, {kind}"] = {**size, "MB": len(content) / 1e6}
     what = f"Images of {side} x {side} pixels, random weights. torch: eager, float32, channels last; onnx: onnxruntime, float32."
     what += f" Each turn embeds {turn} images one by one, or a batch."
-    return Section(f"Serving, {side} pixels", what, _measured(contestants, about, side, rounds, turn))
+    return Section(f"Serving, {side} pixels", what, _measured(candidates, about, side, rounds, turn))
 
 
 def files_section(paths: list[str], rounds: int, turn: int) -> Section:
     """Embedders in weight files (.pt) and exported files (.onnx). Raises InputError for what cannot be read and for
     embedders of images of different sizes."""
-    contestants: dict[str, nn.Module] = {}
+    candidates: dict[str, nn.Module] = {}
     about: dict[str, dict[str, object]] = {}
     sides: dict[str, int] = {}
     for path in paths:
         content = read_model_file(path)
         model = make_config({"model": content["about"].get("config", {}).get("model", {})}, repr(path)).model
         shipped = build_shipped(content, model, repr(path))
-        contestants[path], sides[path] = shipped.embedder.eval().to(memory_format=torch.channels_last), model.image_size
+        candidates[path], sides[path] = shipped.embedder.eval().to(memory_format=torch.channels_last), model.image_size
         about[path] = {"parameters": shipped.parameters, "MB": Path(path).stat().st_size / 1e6}
     side = sides[paths[0]]
     for path, other in sides.items():
         if other != side:
             raise InputError(f"{path!r} reads images of {other} pixels and {paths[0]!r} of {side}; compare embedders of one size")
-    return Section("Serving", f"Images of {side} x {side} pixels.", _measured(contestants, about, side, rounds, turn))
+    return Section("Serving", f"Images of {side} x {side} pixels.", _measured(candidates, about, side, rounds, turn))
 
 
 def _measured(
-    contestants: dict[str, nn.Module], about: dict[str, dict[str, object]], side: int, rounds: int, turn: int
+    candidates: dict[str, nn.Module], about: dict[str, dict[str, object]], side: int, rounds: int, turn: int
 ) -> list[dict]:
-    """A row for each contestant: what is known about it and its speed at each batch size.
+    """A row for each candidate: what is known about it and its speed at each batch size.
 
-    turn: images, at least, that a contestant embeds before the next one's turn, batch by batch. What the first costs after
+    turn: images, at least, that a candidate embeds before the next one's turn, batch by batch. What the first costs after
     another network had the processor's caches to itself is not what serving costs.
     """
-    rows = [{"network": name, **about[name]} for name in contestants]
+    rows = [{"network": name, **about[name]} for name in candidates]
     for batch in BATCHES:
         images = torch.rand(batch, 3, side, side).mul_(2).sub_(1).contiguous(memory_format=torch.channels_last)
         calls = max(1, turn // batch)
-        seconds = take_turns(_repeated(contestants, images, calls), rounds, f"serving, batch {batch}")
+        seconds = take_turns(_repeated(candidates, images, calls), rounds, f"serving, batch {batch}")
         first = next(iter(seconds.values()))
         for row, times in zip(rows, seconds.values(), strict=True):
             rate = float(calls * batch / np.median(times))
@@ -80,10 +80,10 @@ def _measured(
     return rows
 
 
-def _repeated(contestants: dict[str, nn.Module], images: Tensor, calls: int) -> dict[str, Callable[[], None]]:
+def _repeated(candidates: dict[str, nn.Module], images: Tensor, calls: int) -> dict[str, Callable[[], None]]:
     def call(embedder: nn.Module) -> None:
         with torch.inference_mode():
             for _ in range(calls):
                 embedder(images)
 
-    return {name: lambda embedder=embedder: call(embedder) for name, embedder in contestants.items()}
+    return {name: lambda embedder=embedder: call(embedder) for name, embedder in candidates.items()}

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.contest import APART, Apart, Section, rates, take_turns
 from benchmarks.reference import ReferenceEmbedder, read_images
-from config import Config, read_config
-from datasets.cache import open_cache
-from datasets.images import Photographs
+from benchmarks.timing import APART, Apart, Section, rates, take_turns
+from common.config import Config, read_config
+from common.devices import gains_from_bf16
 from datasets.manifest import Manifest
-from datasets.reading import open_reader
+from datasets.photographs.cache import open_cache
+from datasets.photographs.photographs import Photographs
+from datasets.readers.opening import open_reader
+from distributed.memory import keep_freed_memory
 from losses import build_objective
-from memory import keep_freed_memory
-from models.precision import gains_from_bf16
 from recipes.metric import Metric
 from training.engine import total
-from training.optim import build_optimizer
+from training.optimisers import build_optimizer
 
 TRAJECTORY = 4  # steps whose losses are compared
 
@@ -91,11 +91,11 @@ class Reference:
 
 
 def names() -> list[str]:
-    """The contestants; ours in bfloat16, too, where the machine gains from it."""
+    """The candidates; ours in bfloat16, too, where the machine gains from it."""
     return ["reference", "ours"] + ["ours, bf16"] * gains_from_bf16(torch.device("cpu"))
 
 
-def contestant(name: str, side: int, identities: int) -> Ours | Reference:
+def candidate(name: str, side: int, identities: int) -> Ours | Reference:
     """One of `names`, in a process of its own; all start from equal weights."""
     torch.manual_seed(0)
     config = settings(side, identities, "bf16" if name == "ours, bf16" else "fp32")
@@ -118,8 +118,8 @@ def keep_memory_as_train(name: str) -> None:
 
 def stepping(name: str, side: int, identities: int) -> Callable[..., np.ndarray]:
     """A function that takes steps on one batch that is already in memory and returns their losses, float64 [steps]."""
-    entry = contestant(name, side, identities)
-    batch = next(iter(contestant("ours", side, identities).batches()))
+    entry = candidate(name, side, identities)
+    batch = next(iter(candidate("ours", side, identities).batches()))
     keep_memory_as_train(name)
 
     def run(steps: int = 1) -> np.ndarray:
@@ -131,7 +131,7 @@ def stepping(name: str, side: int, identities: int) -> Callable[..., np.ndarray]
 
 def reading(name: str, side: int, identities: int, batches: int) -> Callable[[], None]:
     """A function that trains on the first `batches` batches of an epoch, from the files on."""
-    entry = contestant(name, side, identities)
+    entry = candidate(name, side, identities)
     keep_memory_as_train(name)
 
     def run() -> None:
@@ -149,7 +149,7 @@ def step_section(side: int, identities: int, rounds: int) -> Section:
         losses = {name: run(TRAJECTORY) for name, run in runs.items()}
         rows = rates(take_turns(runs, rounds, f"step {side}"), dict.fromkeys(runs, size), "images/s")
     for row in rows:
-        apart = np.abs(losses[row["contestant"]] / losses["reference"] - 1)
+        apart = np.abs(losses[row["candidate"]] / losses["reference"] - 1)
         row["loss apart"] = float(apart.max())
     what = f"EfficientNet-B0, {side} pixels, batch {size}; forward, loss, backward, optimiser on images in memory. {APART}"
     remark = f"'loss apart': largest relative difference from the reference's loss over the first {TRAJECTORY} steps, same seed."

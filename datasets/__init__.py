@@ -1,44 +1,5 @@
-"""From files to manifests and pairs to batches. A new source is one reader file and one line in READERS."""
+"""From files to tables, from tables to pixels, from pixels to batches."""
 
-from pathlib import Path
-from typing import Protocol
+from datasets.readers import READERS, Reader
 
-from datasets.cfp import CFP
-from datasets.cmu import CMU
-from datasets.competition import Competition
-from datasets.folder import Folder
-from datasets.kface import KFace
-from datasets.manifest import Manifest, Pairs
-from datasets.orl import ORL
-from datasets.twin.reader import Twin
-from registry import Registry
-
-
-class Reader(Protocol):
-    """What a source of photographs offers; its constructor takes the root and the source's own options.
-
-    A reader knows files and tables, no pixels. It raises InputError, before any training, if a photograph that it names
-    is missing or lies outside the root.
-    """
-
-    root: Path
-
-    def faces(self, split: str) -> Manifest:
-        """The photographs of train, validate or test."""
-
-    def pairs(self, split: str) -> Pairs:
-        """The pairs to verify in validate or test."""
-
-
-READERS = Registry(
-    "reader",
-    {
-        "competition": Competition,
-        "kface": KFace,
-        "cfp": CFP,
-        "cmu": CMU,
-        "orl": ORL,
-        "twin": Twin,
-        "folder": Folder,
-    },
-)
+__all__ = ["READERS", "Reader"]

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from errors import InputError
+from common.errors import InputError
+from common.registry import Registry
 from losses.center import Center
 from losses.objective import Objective, split_weight
 from losses.softmax import Softmax
 from losses.triplet import Triplet
-from registry import Registry
 
 LOSSES = Registry(
     "loss term",

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from errors import InputError
+from common.errors import InputError
 
 
 class Objective(nn.Module):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from config import ModelConfig
-from errors import InputError
+from common.config import ModelConfig
+from common.errors import InputError
 from models.backbones import BACKBONES
 
 

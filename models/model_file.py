@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from config import ModelConfig
+from common.config import ModelConfig
 from models.embedder import build_embedder, parameter_count
 from models.serving import require_packages
 from models.weights import fill, load_weights

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import InputError, listing
-from files import write_whole
+from common.errors import InputError, listing
+from common.files import write_whole
 
 FORMAT = 1
 WEIGHT_KINDS = ("pretext", "embedder")

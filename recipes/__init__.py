@@ -1,8 +1,8 @@
 """Recipes: training methods, each an object that the one loop in training/engine.py drives."""
 
+from common.registry import Registry
 from recipes.metric import Metric
 from recipes.pretext import Pretext
-from registry import Registry
 
 PRETEXT_RECIPES = Registry("pretext recipe", {"pretext": Pretext})
 """Methods of stage 1; their weight files hold a backbone with heads."""

@@ -6,22 +6,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from collectives import gather
-from config import Config
-from datasets.draw import draw_some, random_stream
-from datasets.images import Photographs
-from datasets.loaders import TrainingImages, identity_target, make_loader
+from common.config import Config
+from common.devices import mixed_precision
+from common.errors import InputError
+from common.progress import progress
+from datasets.batches.loaders import TrainingImages, identity_target, make_loader
+from datasets.batches.samplers import PKSampler
+from datasets.batches.transforms import Augmentation
 from datasets.manifest import Manifest, codes
-from datasets.samplers import PKSampler
-from datasets.split import check_two_photographs
-from datasets.transforms import Augmentation, network_input, resized
-from errors import InputError
+from datasets.pairs.draw import draw_some, random_stream
+from datasets.pairs.split import check_two_photographs
+from datasets.photographs.photographs import Photographs
+from distributed.collectives import gather
 from losses import build_objective
 from models.embedder import build_embedder
-from models.precision import mixed_precision
+from models.network_input import network_input, resized
 from models.weights import start_from
 from models.whitening import whitened
-from progress import progress
 from recipes.recipe import Batch, Outcome, Recipe
 
 EMBEDDED_AT_ONCE = 64

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from collectives import gather
-from config import Config
-from datasets.images import Photographs
-from datasets.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
+from common.config import Config
+from common.devices import mixed_precision
+from common.progress import progress
+from datasets.batches.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
+from datasets.batches.samplers import ShuffledSampler
+from datasets.batches.transforms import Augmentation, centre_crop
 from datasets.manifest import Manifest, codes
-from datasets.samplers import ShuffledSampler
-from datasets.transforms import Augmentation, centre_crop, network_input
+from datasets.photographs.photographs import Photographs
+from distributed.collectives import gather
 from models.embedder import build_backbone
-from models.precision import mixed_precision
+from models.network_input import network_input
 from models.pretext import PretextModel
-from progress import progress
 from recipes.recipe import Batch, Outcome, Recipe
 
 

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from errors import InputError
+from common.errors import InputError
 
 
 class FlatStudio:

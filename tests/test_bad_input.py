@@ -12,12 +12,12 @@ from PIL import Image
 import evaluate
 import run as solution
 import train
-from cli import read_arguments
-from config import read_config
-from datasets.folder import Folder
+from common.cli import read_arguments
+from common.config import read_config
+from common.errors import InputError, run_script
 from datasets.manifest import Pairs
-from datasets.reading import open_reader
-from errors import InputError, run_script
+from datasets.readers.folder import Folder
+from datasets.readers.opening import open_reader
 from losses.triplet import Triplet
 from models.weights import load_weights
 from tests.tiny import draw_people, tiny_settings

@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import alone
-from benchmarks.contest import Apart, Section, rates, take_turns
+from benchmarks import resources
 from benchmarks.reference import ReferenceEmbedder, read_images, score_pairs_anew
 from benchmarks.report import markdown, write
-from config import ModelConfig
-from errors import InputError
+from benchmarks.timing import Apart, Section, rates, take_turns
+from common.config import ModelConfig
+from common.errors import InputError
 from models.embedder import build_embedder
 from tests.tiny import draw_people
 
 
-def test_contestants_take_turns_after_a_call_that_does_not_count():
+def test_candidates_take_turns_after_a_call_that_does_not_count():
     calls = []
     seconds = take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=3, title="test")
     assert calls == list("ab" * 4)
     assert [len(times) for times in seconds.values()] == [3, 3]
 
 
-def test_a_contestant_may_have_a_process_of_its_own():
+def test_a_candidate_may_have_a_process_of_its_own():
     with Apart(partial, operator.mul, 6) as run:
         assert [run(7), run(-1)] == [42, -6]
     assert run.process.exitcode == 0
@@ -62,14 +62,14 @@ def test_the_reference_scores_every_pair(tmp_path):
 
 @pytest.mark.parametrize("job", ["score", "read"])
 def test_long_lists_are_measured_in_a_process_of_their_own(job):
-    figures = alone.measure(job, 2_000)
+    figures = resources.measure(job, 2_000)
     assert figures["seconds"] > 0 and figures["MiB at peak"] >= figures["MiB before"] > 0
 
 
 def test_the_report_holds_every_figure(tmp_path):
     facts = {"command": "python benchmark.py", "processor": "P", "cores": 2, "threads": 2, "system": "S"}
     facts |= {"versions": {"torch": "1"}, "git_commit": "c"}
-    section = Section("Title", "What.", [{"contestant": "a", "rate": 1234.5}, {"contestant": "b", "rate": 0.125}], ["Remark."])
+    section = Section("Title", "What.", [{"candidate": "a", "rate": 1234.5}, {"candidate": "b", "rate": 0.125}], ["Remark."])
     for name in ("step", "serving", "step"):  # the second measurement of a part replaces the first
         page = write(tmp_path, name, facts, [section]).read_text()
     assert "| a | 1,234 |" in page and "| b | 0.125 |" in page and "Remark." in page and page.count("## Title") == 2

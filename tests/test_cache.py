@@ -16,14 +16,15 @@ import pytest
 from PIL import Image
 
 import train
-from cli import read_arguments
-from config import Config, experiment, make_config, merge, read_config
-from datasets import cache as cache_room
-from datasets import images, originals
-from datasets.cache import GIB, Cache, open_cache
-from datasets.images import Photographs
+from common.cli import read_arguments
+from common.config import Config, experiment, make_config, merge, read_config
+from common.errors import InputError
 from datasets.manifest import BOX, Face, Manifest
-from errors import InputError
+from datasets.photographs import cache as cache_module
+from datasets.photographs import cutting, decoding, originals
+from datasets.photographs import photographs as images
+from datasets.photographs.cache import GIB, Cache, open_cache
+from datasets.photographs.photographs import Photographs
 from tests.tiny import draw_people, tiny_settings
 
 ROOT = Path(__file__).parent.parent
@@ -183,7 +184,7 @@ def test_another_side_box_order_or_decoder_is_another_entry(faces, cache, decode
         del decoded[:]
         assert same(Photographs(variant, side, "read", cache), Photographs(variant, side, "read"))
         assert len(decoded) == COUNT * (2 if number < len(variants) else 1)
-    for name, version in ((images, "DECODER"), (cache_room, "FORMAT")):
+    for name, version in ((images, "DECODER"), (cache_module, "FORMAT")):
         monkeypatch.setattr(name, version, "another")
         del decoded[:]
         assert same(Photographs(faces, SIDE, "read", cache), Photographs(faces, SIDE, "read")) and len(decoded) == 2 * COUNT
@@ -192,7 +193,7 @@ def test_another_side_box_order_or_decoder_is_another_entry(faces, cache, decode
 def test_the_decoders_versions_are_known():
     assert "OpenCV 5" in images.DECODER or "OpenCV 4" in images.DECODER
     assert f"pil {Image.__version__}" in images.DECODER
-    assert hashlib.sha256(Path(images.__file__).read_bytes()).hexdigest() in images.DECODER
+    assert all(hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest() in images.DECODER for module in (cutting, decoding))
 
 
 def test_a_photograph_that_is_gone_is_named_and_not_remembered(faces, cache):
@@ -274,8 +275,8 @@ def test_an_interrupted_step_leaves_nothing(faces, cache, monkeypatch, error):
 SCRIPT = """
 import hashlib, sys, time
 from pathlib import Path
-from datasets import images
-from datasets.cache import Cache
+from datasets.photographs import photographs as images
+from datasets.photographs.cache import Cache
 from datasets.manifest import Face, Manifest
 
 decoded, original = [], images.decode_all
@@ -416,10 +417,10 @@ def test_a_full_disk_is_told_before_writing(faces, tmp_path, cache, monkeypatch)
     usage = namedtuple("usage", "free")
     old = draw(tmp_path / "old", seed=1)
     Photographs(old, SIDE, "read", cache)
-    monkeypatch.setattr(cache_room.shutil, "disk_usage", lambda folder: usage(SIZE - 1 if names(cache) else SIZE))
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: usage(SIZE - 1 if names(cache) else SIZE))
     Photographs(faces, SIDE, "read", cache)  # in place of the old ones
     assert names(cache) == [".entry"]
-    monkeypatch.setattr(cache_room.shutil, "disk_usage", lambda folder: usage(SIZE - 1))
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: usage(SIZE - 1))
     with pytest.raises(InputError, match=r"should take 0\.0 GiB more, and its disk has 0\.0 GiB free; --data.cache=DIR"):
         Photographs(draw(tmp_path / "new", seed=2), SIDE, "read", cache)
     assert names(cache) == []
@@ -455,7 +456,7 @@ def test_the_cache_is_a_setting_that_changes_no_result(tmp_path, monkeypatch):
     assert open_cache(make_config({"data": {"cache": ""}}).data) is None
     assert merge(values, {"data": {"reader": "folder"}})["data"]["cache"] == str(tmp_path)
     assert Config().data.cache == os.environ["TRIARCHY_CACHE"]  # the tests' own, see conftest.py
-    monkeypatch.setattr(cache_room, "fcntl", None)
+    monkeypatch.setattr(cache_module, "fcntl", None)
     assert open_cache(Config().data) is None
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from errors import InputError
+from common.errors import InputError
 from verification.compare import compare
 
 

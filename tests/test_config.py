@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 import evaluate
-from cli import parse_value, read_arguments, settings_of
-from config import ENVIRONMENT, Config, experiment, make_config, merge, read_config
-from errors import InputError
+from common.cli import parse_value, read_arguments, settings_of
+from common.config import ENVIRONMENT, Config, experiment, make_config, merge, read_config
+from common.errors import InputError
 from losses import build_objective
 from models.embedder import build_embedder
-from training.optim import build_optimizer, build_schedule
+from training.optimisers import build_optimizer, build_schedule
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 

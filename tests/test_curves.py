@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from errors import InputError
+from common.errors import InputError
 from verification.curves import read_curve
 from verification.plots import draw_curves
 

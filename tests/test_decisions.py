@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import InputError
+from common.errors import InputError
 from verification.decisions import calibrate, decide, finite, threshold
 
 COARSE = st.integers(-4, 4).map(lambda number: number / 4)  # many ties

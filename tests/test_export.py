@@ -21,12 +21,12 @@ import benchmark
 import evaluate
 import export as export_module
 import train
-from cli import read_arguments
-from config import ModelConfig, read_config
-from datasets.transforms import network_input
-from errors import InputError, run_script
+from common.cli import read_arguments
+from common.config import ModelConfig, read_config
+from common.errors import InputError, run_script
 from models.embedder import build_embedder, parameter_count
 from models.model_file import build_shipped, read_model_file
+from models.network_input import network_input
 from models.weights import file_digest, load_weights, save_weights
 from tests.tiny import draw_people, light_model, tiny_settings
 from verification.decisions import decide

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datasets.images import Photographs, read_photograph, square
+from common.errors import InputError
 from datasets.manifest import Face, Manifest
-from errors import InputError
+from datasets.photographs.cutting import square
+from datasets.photographs.decoding import read_photograph
+from datasets.photographs.photographs import Photographs
 
 RAMP = np.tile(np.arange(0, 240, 6, dtype=np.uint8)[None, :], (30, 1))  # 30 x 40, grey
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datasets.competition import ANGLES, Competition
-from datasets.kface import SUBSETS, TEST_PEOPLE, KFace
-from datasets.kface.__main__ import main
-from errors import InputError
+from common.errors import InputError
+from datasets.readers.competition import ANGLES, Competition
+from datasets.readers.kface import SUBSETS, TEST_PEOPLE, KFace
+from datasets.readers.kface.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 TESTERS = sorted(TEST_PEOPLE)[:3]
@@ -181,7 +181,7 @@ def test_rebuild_refuses_what_it_cannot_do(kface, tmp_path, capsys):
 
 
 def test_the_command_runs_as_a_module():
-    command = [sys.executable, "-m", "datasets.kface", "--root", "nowhere", "--out", "nowhere"]
+    command = [sys.executable, "-m", "datasets.readers.kface", "--root", "nowhere", "--out", "nowhere"]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 2
     assert (

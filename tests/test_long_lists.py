@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets import presence
-from datasets.competition import ANGLES, EXPRESSIONS, Competition, conditions
-from datasets.draw import random_stream
+from common.errors import InputError
 from datasets.manifest import Face, Manifest, Pairs, digest
-from datasets.pair_list import read_pairs_csv
-from datasets.presence import check_files
-from datasets.tables import read_answers, read_csv
-from errors import InputError
+from datasets.pairs.draw import random_stream
+from datasets.readers import presence
+from datasets.readers.competition import ANGLES, EXPRESSIONS, Competition, conditions
+from datasets.readers.pairs_csv import read_pairs_csv
+from datasets.readers.presence import check_files
+from datasets.readers.tables import read_answers, read_csv
 from verification.scores import score_pairs
 from verification.submission import write_scores, write_submission
 

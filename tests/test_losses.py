@@ -10,7 +10,7 @@ from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch.nn import functional
 
-from errors import InputError
+from common.errors import InputError
 from losses import LOSSES, build_objective
 from losses.center import Center
 from losses.softmax import Softmax

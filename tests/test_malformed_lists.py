@@ -7,13 +7,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from datasets.competition import Competition
-from datasets.kface.reader import read_pair_list
-from datasets.pair_list import read_pairs_csv
-from datasets.presence import check_files
-from datasets.tables import read_answers, read_csv
-from errors import InputError
-from files import escapes
+from common.errors import InputError
+from common.files import escapes
+from datasets.readers.competition import Competition
+from datasets.readers.kface.reader import read_pair_list
+from datasets.readers.pairs_csv import read_pairs_csv
+from datasets.readers.presence import check_files
+from datasets.readers.tables import read_answers, read_csv
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 cells = st.sampled_from(["image1", "image2", "label", "same", "a.jpg", "b.jpg", "0", "1", "2", "", '"', "../a.jpg"])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import InputError
+from common.errors import InputError
 from verification.decisions import calibrate
 from verification.metrics import breakdown, equal_error_rate, k_fold, natural, roc, verification_metrics
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from config import ModelConfig
-from errors import InputError
+from common.config import ModelConfig
+from common.devices import choose_precision, mixed_precision
+from common.errors import InputError
 from models.backbones import BACKBONES
-from models.convolution import Conv2d
 from models.embedder import build_backbone, build_embedder, parameter_count
-from models.folding import folded
-from models.precision import choose_precision, mixed_precision
+from models.layers.convolution import Conv2d
+from models.layers.folding import folded
 from models.pretext import PretextModel
 from models.weights import fill, load_weights, save_weights, start_from
 from tests.tiny import light_model

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from errors import InputError
+from common.errors import InputError
 from training.muon import orthogonal
-from training.optim import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
+from training.optimisers import OPTIMIZERS, SCHEDULES, build_optimizer, build_schedule
 
 
 def test_one_cycle_rises_and_falls():

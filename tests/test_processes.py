@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
-import processes
 import run
 import train
-from cli import DEFAULT_CONFIG, read_arguments
-from config import read_config
-from datasets.samplers import PKSampler, ShuffledSampler
-from errors import InputError
-from models.synchronised import SynchronisedNorm
+from common.cli import DEFAULT_CONFIG, read_arguments
+from common.config import read_config
+from common.errors import InputError
+from datasets.batches.samplers import PKSampler, ShuffledSampler
+from distributed import processes
+from distributed.batch_norm import SynchronisedNorm
 from tests.tiny import draw_people, tiny_settings
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ FAILING = """
 import sys
 sys.path.insert(0, {root!r})
 import processes, train
-from errors import InputError, run_script
+from common.errors import InputError, run_script
 from recipes.metric import Metric
 
 steps = []
@@ -140,7 +140,7 @@ def test_an_error_of_one_process_ends_both_and_the_run_goes_on(people, two, tmp_
 
 def of_process(monkeypatch, rank: int, count: int) -> None:
     monkeypatch.setattr(processes, "_rank", rank)
-    monkeypatch.setattr(processes, "_count", count)
+    monkeypatch.setattr(processes, "_world_size", count)
 
 
 def test_shares_in_rank_order_are_the_batches_of_one(monkeypatch):

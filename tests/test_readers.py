@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from config import ENVIRONMENT, DataConfig
+from common.config import ENVIRONMENT, DataConfig
+from common.errors import InputError
 from datasets import READERS
-from datasets.cfp import CFP
-from datasets.cmu import CMU
-from datasets.competition import ANGLES, MIRRORS, Competition
-from datasets.folder import Folder
-from datasets.orl import ORL
-from errors import InputError
+from datasets.readers.cfp import CFP
+from datasets.readers.cmu import CMU
+from datasets.readers.competition import ANGLES, MIRRORS, Competition
+from datasets.readers.folder import Folder
+from datasets.readers.orl import ORL
 
 SPLITS = ("train", "validate", "test")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from errors import InputError
+from common.errors import InputError
 from verification.metrics import breakdown, verification_metrics
 from verification.plots import draw_angles, draw_roc, draw_scores
 from verification.report import plain, write_report

@@ -15,9 +15,9 @@ import torch
 import evaluate
 import run as solution
 import verification.evaluation
-from cli import DEFAULT_CONFIG, read_arguments
-from config import read_config
-from errors import InputError
+from common.cli import DEFAULT_CONFIG, read_arguments
+from common.config import read_config
+from common.errors import InputError
 from models.backbones.small import SmallNet
 from models.weights import load_weights
 from tests.tiny import draw_people, tiny_settings

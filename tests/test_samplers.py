@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.samplers import PKSampler, ShuffledSampler
-from errors import InputError
+from common.errors import InputError
+from datasets.batches.samplers import PKSampler, ShuffledSampler
 
 label_lists = st.lists(st.integers(0, 9), min_size=1, max_size=80)
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.draw import draw_pairs, random_stream
+from common.errors import InputError
 from datasets.manifest import Face, Manifest
-from datasets.split import SplitReader, split_identities
-from errors import InputError
+from datasets.pairs.draw import draw_pairs, random_stream
+from datasets.pairs.split import SplitReader, split_identities
 
 ROOT = Path(__file__).parents[1]
 
@@ -133,7 +133,7 @@ def test_splits_share_nobody_and_leave_nobody_out(people, validate, test, seed):
 
 def test_the_split_is_the_same_in_every_process():
     code = (
-        "from datasets.split import split_identities;"
+        "from datasets.pairs.split import split_identities;"
         "print(split_identities({f'p{n}' for n in range(20)}, {'test': .2, 'validate': .2}, 3))"
     )
     other = subprocess.run(

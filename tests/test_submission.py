@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.errors import InputError
 from datasets.manifest import Pairs
-from datasets.tables import read_answers, read_csv
-from errors import InputError
+from datasets.readers.tables import read_answers, read_csv
 from verification.submission import write_scores, write_submission
 
 ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0")

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from config import AugmentConfig
-from datasets.loaders import attribute_target
+from common.config import AugmentConfig
+from common.errors import InputError
+from datasets.batches.loaders import attribute_target
+from datasets.batches.transforms import Augmentation, centre_crop
 from datasets.manifest import Face, Manifest
-from datasets.transforms import Augmentation, centre_crop, network_input
-from errors import InputError
+from models.network_input import network_input
 
 IMAGE = np.random.default_rng(0).integers(0, 256, size=(32, 32, 3), dtype=np.uint8)
 

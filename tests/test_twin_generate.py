@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.competition import ANGLES, EXPRESSIONS, Competition
+from common.errors import InputError
+from datasets.readers.competition import ANGLES, EXPRESSIONS, Competition
 from datasets.twin import plan as planning
 from datasets.twin.__main__ import OPTIONS, main
 from datasets.twin.generate import generate, open_studio
@@ -26,7 +27,6 @@ from datasets.twin.receipt import RECEIPT
 from datasets.twin.sheet import MOST_BYTES, lay_out, make_sheet
 from datasets.twin.shots import ACCESSORIES, LIGHTS, PLAIN, Shot, draw_shots, face_id, file_name
 from datasets.twin.workers import Job, Order, take
-from errors import InputError
 from tests.flat_studio import ClosedStudio, DyingStudio, FlatStudio, FullDiskStudio
 
 ROOT = Path(__file__).parents[1]

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from config import make_config
-from datasets.reading import open_reader
+from common.config import make_config
+from common.errors import InputError
+from datasets.readers.opening import open_reader
 from datasets.twin import sample, unpack
 from datasets.twin.generate import generate
 from datasets.twin.reader import Twin
 from datasets.twin.receipt import RECEIPT
 from datasets.twin.unpack import MARKER, SAMPLE, SAMPLE_DIGEST
-from errors import InputError
 from tests.flat_studio import FlatStudio
 
 ROOT = Path(__file__).parents[1]

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("anny", reason="NO RENDERER: pip install -r requirements-twin.txt")
 
-from datasets.competition import ANGLES
-from datasets.images import read_photograph
+from datasets.photographs.decoding import read_photograph
+from datasets.readers.competition import ANGLES
 from datasets.twin.cameras import Camera
 from datasets.twin.noise import Noise, smoothstep
 from datasets.twin.people import draw_person

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from config import ModelConfig
+from common.config import ModelConfig
 from models.embedder import build_embedder
 from models.whitening import SHRINKAGE, whitened, within_class_whitening
 

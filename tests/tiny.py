@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from config import ModelConfig
+from common.config import ModelConfig
 
 LIGHT = {
     "inception_resnet_v1": {"image_size": 75, "max_parameters": 30_000_000},  # smaller it does not come

@@ -4,13 +4,13 @@ import math
 
 import torch
 
-from config import Config
-from errors import InputError
+from common.config import Config
+from common.errors import InputError
+from distributed.processes import world_size
 from losses import build_objective
 from models.embedder import Embedder, build_embedder
-from processes import count
 from recipes.metric import checked_sizes
-from training.optim import build_optimizer, build_schedule
+from training.optimisers import build_optimizer, build_schedule
 
 
 def check_settings(config: Config, *sections: str) -> None:
@@ -54,9 +54,9 @@ def _check_batch(config: Config, section: str) -> None:
     if section == "train":
         factors["num_instances"] = stage.num_instances
     images = math.prod(factors.values())
-    if stage.epochs and images % count():
+    if stage.epochs and images % world_size():
         product = " x ".join(f"{section}.{name} = {value}" for name, value in factors.items())
         raise InputError(
-            f"{product} is {images} images a batch, which {count()} processes cannot share evenly; it should be a multiple of"
-            f" {count()}"
+            f"{product} is {images} images a batch, which {world_size()} processes cannot share evenly; it should be a"
+            f" multiple of {world_size()}"
         )

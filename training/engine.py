@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import InputError
-from memory import keep_freed_memory
-from processes import leads
-from progress import progress as progress_bar
+from common.devices import seed_share
+from common.errors import InputError
+from common.progress import progress as progress_bar
+from distributed.memory import keep_freed_memory
+from distributed.processes import is_main_process
 from recipes.recipe import Recipe
-from training.distributed import distribute
-from training.optim import build_optimizer, build_schedule
+from training.data_parallel import distribute
+from training.optimisers import build_optimizer, build_schedule
 from training.run import Progress, Run
-from training.seed import seed_share
 
 Validate = Callable[[nn.Module], dict[str, Any]]  # a deployable model -> figures, `score` (higher is better) among them
 
@@ -57,7 +57,7 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
                 recipe.on_step_end()
                 means.add(outcome.terms | outcome.observed)
                 bar.update()
-            if not leads():
+            if not is_main_process():
                 continue
             row = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"], **means.rounded()}
             bar.set_postfix({name: f"{value:.3f}" for name, value in means.rounded().items()}, refresh=False)

@@ -23,13 +23,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from config import Config, StageConfig, experiment
-from errors import InputError
-from files import write_json, write_whole
-from models.precision import choose_precision
+from common.config import Config, StageConfig, experiment
+from common.devices import choose_device, choose_precision, generator_state, restore_generators
+from common.errors import InputError
+from common.files import write_json, write_whole
+from distributed.processes import barrier, is_main_process, world_size
 from models.weights import file_digest, load_tensors, save_tensors, save_weights
-from processes import count, leads, wait_for_all
-from training.seed import choose_device, generator_state, restore_generators
 
 PACKAGES = ("torch", "efficientnet-pytorch", "numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn")
 
@@ -68,12 +67,12 @@ class Run:
         self.snapshot = folder / "weights" / f"{self.name}.snapshot"
         self.log = folder / "logs" / f"{self.name}.jsonl"
         self.identity = {"config": _stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
-        if leads():
+        if is_main_process():
             self._check(config)
             for folder in (self.weights.parent, self.log.parent):
                 folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told now, not after an epoch
                 self._clear(folder)
-        wait_for_all()
+        barrier()
 
     def _clear(self, folder: Path) -> None:
         """Remove the half-written files of a process of this run that was killed."""
@@ -128,9 +127,9 @@ class Run:
 
     def finish(self) -> Path:
         """Give the best weights their name, write the receipt, drop the snapshot and return the path of the weights."""
-        if leads():
+        if is_main_process():
             self._finish()
-        wait_for_all()
+        barrier()
         return self.weights
 
     def _finish(self) -> None:
@@ -181,8 +180,8 @@ class Run:
     def _environment(self) -> dict[str, Any]:
         """What else the bytes depend on, and what a resumed run must therefore have in common with its beginning."""
         environment = {"threads": torch.get_num_threads(), "device": str(self.device), "precision": self.precision}
-        environment["processes"] = count()
-        return environment | ({"sync_norm": self.sync_norm} if count() > 1 else {})
+        environment["processes"] = world_size()
+        return environment | ({"sync_norm": self.sync_norm} if world_size() > 1 else {})
 
 
 def run_name(config: Config, section: str) -> str:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from errors import InputError, run_script
+from common.errors import InputError, run_script
 
 COLUMNS = {
     "accuracy": "accuracy",

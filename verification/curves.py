@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from errors import InputError, run_script
-from files import write_whole
+from common.errors import InputError, run_script
+from common.files import write_whole
 from verification.plots import draw_curves
 
 COSTS = ("images", "minutes")

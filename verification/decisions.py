@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from errors import InputError
+from common.errors import InputError
 
 
 def calibrate(scores: np.ndarray, same: np.ndarray) -> float:

@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from collectives import collect
-from config import Config, make_config, merge, read_yaml
-from datasets.images import decode_all
+from common.config import Config, make_config, merge, read_yaml
+from common.errors import InputError
 from datasets.manifest import Manifest, Pairs
-from datasets.pair_list import read_pairs_csv
-from datasets.reading import check_same_split, open_reader
-from errors import InputError
-from memory import keep_freed_memory
-from models.folding import folded
+from datasets.photographs.photographs import decode_all
+from datasets.readers.opening import check_same_split, open_reader
+from datasets.readers.pairs_csv import read_pairs_csv
+from distributed.collectives import collect
+from distributed.memory import keep_freed_memory
+from distributed.processes import is_main_process, rank, world_size
+from models.embed import Embeddings, embed_images, join
+from models.layers.folding import folded
 from models.model_file import build_shipped, is_exported, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
-from processes import count, leads, rank
 from verification.decisions import decide, threshold
-from verification.embed import Embeddings, embed_images, join
 from verification.metrics import breakdown, k_fold, verification_metrics
 from verification.report import remove_report, write_report
 from verification.scores import score_pairs
@@ -74,12 +74,12 @@ class Evaluation:
     def embed(self) -> Embeddings | None:
         """Decode and embed every photograph once; of several processes each its share. None for all but the leading one."""
         places = np.arange(len(self.known))
-        known = self.known.where(places * count() // len(places) == rank())  # shares that differ by one photograph at most
+        known = self.known.where(places * world_size() // len(places) == rank())  # shares that differ by one photograph at most
         images = (pixels for pixels, _ in decode_all(known, self.config.model.image_size, "embed photographs"))
         settings = self.config.evaluate
         own = embed_images(self.embedder, images, known.file_names, settings.batch_size, settings.flip) if len(known) else None
         shares = collect(own)
-        return join([share for share in shares if share]) if leads() else None
+        return join([share for share in shares if share]) if is_main_process() else None
 
     def score(self, embeddings: Embeddings) -> np.ndarray:
         """Score of each pair, float64 [P], higher = more alike."""

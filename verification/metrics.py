@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from errors import InputError
+from common.errors import InputError
 from verification.decisions import calibrate, decide, finite
 
 TARGETS = {"1e-2": 1e-2, "1e-3": 1e-3}

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from config import Config
+from common.config import Config
+from common.errors import InputError
+from common.progress import progress
 from datasets import Reader
-from datasets.cache import open_cache
-from datasets.draw import draw_some, random_stream
-from datasets.images import Photographs, decode_all
-from datasets.reading import open_reader
-from datasets.transforms import network_input
-from errors import InputError
+from datasets.pairs.draw import draw_some, random_stream
+from datasets.photographs.cache import open_cache
+from datasets.photographs.photographs import Photographs, decode_all
+from datasets.readers.opening import open_reader
 from models.model_file import build_shipped
+from models.network_input import network_input
 from models.weights import calibrated_threshold
-from progress import progress
 from verification.decisions import calibrate, decide
 from verification.validation import VIEWS, Validation
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from files import write_json, write_whole
+from common.files import write_json, write_whole
 from verification.decisions import finite
 from verification.plots import draw_angles, draw_roc, draw_scores
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import InputError
+from common.files import write_whole
 from datasets.manifest import Pairs
-from errors import InputError
-from files import write_whole
 
 SEPARATORS = re.compile('[,"\r\n]')
 

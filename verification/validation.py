@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from config import Config
-from datasets.images import Photographs
+from common.config import Config
+from common.errors import InputError
+from common.progress import progress
 from datasets.manifest import Pairs
-from errors import InputError
-from progress import progress
+from datasets.photographs.photographs import Photographs
+from models.embed import embed_images
 from verification.decisions import calibrate
-from verification.embed import embed_images
 from verification.metrics import verification_metrics
 from verification.scores import score_pairs
 

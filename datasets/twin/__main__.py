@@ -10,8 +10,8 @@ import argparse
 import inspect
 from collections.abc import Sequence
 
+from common.errors import run_script
 from datasets.twin.generate import generate
-from errors import run_script
 
 OPTIONS = {
     "identities": "synthetic people in all, over train, validate and test",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.competition import ANGLES
+from datasets.readers.competition import ANGLES
 
 DISTANCE = 1.25  # metres from camera to head
 HALF_VIEW = 0.120  # metres from the middle of the picture to its edge, at the head

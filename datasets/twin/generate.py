@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from datasets.split import SPLITS
+from common.errors import InputError, listing
+from common.files import locked, write_whole
+from common.progress import progress
+from datasets.pairs.split import SPLITS
 from datasets.twin.plan import TABLES, Plan, Settings
 from datasets.twin.receipt import RECEIPT, differences, installed_packages, read_receipt, write_receipt
 from datasets.twin.shots import file_name
 from datasets.twin.workers import Job, Order, Photographer, take
-from errors import InputError, listing
-from files import locked, write_whole
-from progress import progress
 
 WHAT = "a new or empty folder, or one in which this very set was begun"
 
@@ -45,7 +45,7 @@ def generate(
     workers: int = 1,
     studio: Callable[[int, int], Photographer] = open_studio,
 ) -> Path:
-    """Render a set of synthetic people into `out`, in the layout that datasets.competition reads; return `out`.
+    """Render a set of synthetic people into `out`, in the layout that datasets.readers.competition reads; return `out`.
 
     identities: how many people. image_size: side in pixels. takes: photographs of each person under each expression and
     camera. plain_share: share of photographs without glasses, hat or mask. validate_share, test_share: shares of the

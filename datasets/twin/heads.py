@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from errors import InputError
+from common.errors import InputError
 
 REGIONS = ("lips", "ears", "eyelids")
 FACE_PARTS = ("cheek", "chin", "ear", "eye", "eyebrows", "forehead", "head", "mouth", "nose", "neck")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from datasets.competition import MIRRORS
-from datasets.draw import draw_pairs, random_stream
+from common.errors import InputError
 from datasets.manifest import Face, Manifest
-from datasets.split import SPLITS, split_identities
+from datasets.pairs.draw import draw_pairs, random_stream
+from datasets.pairs.split import SPLITS, split_identities
+from datasets.readers.competition import MIRRORS
 from datasets.twin.shots import MOST_PEOPLE, Shot, draw_shots, face_id, file_name
-from errors import InputError
 
 TABLES = {"train": "train/train_meta.csv", "validate": "validate/validate_label.csv", "test": "test/test_label.csv"}
 LEAST_SIDE, MOST_SIDE = 16, 2048  # pixels

@@ -1,11 +1,11 @@
 """Reader of synthetic people, photographed from nine angles in the layout of the 2020 competition."""
 
-from datasets.competition import Competition
+from common.errors import InputError, listing
+from common.files import existing_folder
+from datasets.readers.competition import Competition
 from datasets.twin.plan import TABLES
 from datasets.twin.receipt import RECEIPT
 from datasets.twin.unpack import unpacked_sample
-from errors import InputError, listing
-from files import existing_folder
 
 
 class Twin(Competition):

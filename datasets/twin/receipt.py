@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from errors import InputError
-from files import write_json
+from common.errors import InputError
+from common.files import write_json
 
 RECEIPT = "twin.json"
 RENDERER = 1  # one more whenever the same settings would give other pixels

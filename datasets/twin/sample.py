@@ -13,13 +13,13 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.split import SPLITS
+from common.errors import InputError, run_script
+from common.files import write_whole
+from datasets.pairs.split import SPLITS
 from datasets.twin.plan import TABLES
 from datasets.twin.reader import Twin
 from datasets.twin.receipt import RECEIPT
 from datasets.twin.unpack import SAMPLE, SAMPLE_DIGEST
-from errors import InputError, run_script
-from files import write_whole
 
 MOST_BYTES = 15_000_000
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can name

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from datasets.competition import ANGLES, EXPRESSIONS
-from datasets.draw import random_stream
+from common.errors import InputError, run_script
+from common.files import write_whole
+from common.progress import progress
+from datasets.pairs.draw import random_stream
+from datasets.readers.competition import ANGLES, EXPRESSIONS
 from datasets.twin.generate import open_studio
 from datasets.twin.shots import LIGHTS, MOST_PEOPLE, PLAIN, Shot
 from datasets.twin.workers import Photographer
-from errors import InputError, run_script
-from files import write_whole
-from progress import progress
 
 NAMES = dict(zip(EXPRESSIONS, ("neutral", "smile", "frown")))
 GAP, PAUSE, MARGIN = 2, 12, 10  # pixels between photographs, between people and around the sheet

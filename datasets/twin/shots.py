@@ -3,9 +3,9 @@
 from itertools import product
 from typing import NamedTuple
 
-from datasets.competition import ANGLES, EXPRESSIONS
-from datasets.draw import random_stream
-from errors import InputError
+from common.errors import InputError
+from datasets.pairs.draw import random_stream
+from datasets.readers.competition import ANGLES, EXPRESSIONS
 
 PLAIN = "S001"
 ACCESSORIES = {"S002": "glasses", "S003": "sunglasses", "S004": "hat", "S005": "face mask"}
@@ -20,7 +20,7 @@ class Shot(NamedTuple):
     session: str  # S001 plain, or one of ACCESSORIES
     light: str  # L1 to L30
     expression: str  # E01 neutral, E02 smile, E03 frown
-    camera: str  # one of datasets.competition.ANGLES
+    camera: str  # one of datasets.readers.competition.ANGLES
     take: int  # 1, 2, ...: tells photographs of one expression and camera apart
 
 

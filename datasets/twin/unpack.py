@@ -8,8 +8,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from errors import InputError, listing
-from files import escapes, locked, write_whole
+from common.errors import InputError, listing
+from common.files import escapes, locked, write_whole
 
 SAMPLE = Path(__file__).with_name("sample.zip")
 SAMPLE_DIGEST = "6e8e78929cac8ecd426981c330e0573f29ea1510ac483fb11518e707d1c25771"

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from common.errors import InputError
+from common.files import write_whole
 from datasets.twin.shots import Shot, file_name
-from errors import InputError
-from files import write_whole
 
 
 class Photographer(Protocol):

@@ -1,11 +1,11 @@
 """Backbones: images [B, 3, H, W] float32 -> pooled features [B, out_channels]. One network per file."""
 
+from common.registry import Registry
 from models.backbones.efficientnet import EfficientNetB0
 from models.backbones.inception_resnet import InceptionResNetV1
 from models.backbones.mobilefacenet import MobileFaceNet
 from models.backbones.resnet_ir import ResNetIR
 from models.backbones.small import SmallNet
-from registry import Registry
 
 BACKBONES = Registry(
     "backbone",

@@ -6,8 +6,8 @@ from efficientnet_pytorch.model import MBConvBlock
 from efficientnet_pytorch.utils import Conv2dStaticSamePadding, drop_connect
 from torch import Tensor, nn
 
-from models.convolution import Conv2d, Pad
-from models.pooling import pooled, squeezed
+from models.layers.convolution import Conv2d, Pad
+from models.layers.pooling import pooled, squeezed
 
 
 class EfficientNetB0(nn.Module):

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from errors import InputError
-from models.convolution import Conv2d
-from models.pooling import pooled
+from common.errors import InputError
+from models.layers.convolution import Conv2d
+from models.layers.pooling import pooled
 
 
 class InceptionResNetV1(nn.Module):

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from models.convolution import Conv2d
+from models.layers.convolution import Conv2d
 
 
 class MobileFaceNet(nn.Module):

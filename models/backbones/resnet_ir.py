@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.convolution import Conv2d
+from models.layers.convolution import Conv2d
 
 
 class ResNetIR(nn.Module):

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.pooling import pooled
+from models.layers.pooling import pooled
 
 
 class SmallNet(nn.Module):

@@ -5,7 +5,7 @@ Training and the evaluation of a .pt file import nothing from here, so they need
 
 import importlib
 
-from errors import InputError
+from common.errors import InputError
 
 PACKAGES = ("onnx", "onnxruntime")
 

@@ -9,8 +9,8 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from errors import InputError
-from files import write_whole
+from common.errors import InputError
+from common.files import write_whole
 from models.weights import FORMAT, check_about
 
 KIND = "embedder"

@@ -9,8 +9,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from config import ModelConfig
-from errors import InputError
+from common.config import ModelConfig
+from common.errors import InputError
 from models.serving.graph import INPUT_NAME, OUTPUT_NAME
 
 SHARE = 4  # images that are worth a thread of their own

@@ -1,0 +1,145 @@
+"""The command line of every script: its own short flags, `--config FILE`, and each setting as `--section.field=value`."""
+
+import argparse
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import yaml
+
+from common.config import Spec, load_yaml, merge, read_config
+from distributed import processes
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+DEFAULT_CONFIG = CONFIGS / "twin.yaml"
+
+
+class Setting(NamedTuple):
+    """One field of the config: its dotted name, type, docstring and value."""
+
+    name: str
+    type: Any
+    text: str
+    value: Any
+
+
+class Arguments(NamedTuple):
+    """What the user typed: config files in order, and settings as nested plain values."""
+
+    configs: list[str]
+    overrides: dict[str, Any]
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """argparse whose errors are one sentence: with this many options its usage would bury them."""
+
+    def error(self, message: str) -> NoReturn:
+        processes.end(2, f"{self.prog}: {message}")
+
+
+def read_arguments(
+    description: str, short: Mapping[str, str], argv: Sequence[str] | None = None, without: tuple[str, ...] = ()
+) -> Arguments:
+    """Parse the command line; `short` gives a flag without section for some settings: {"epochs": "train.epochs"}.
+
+    without: settings and sections that this script has no use for, such as "pretext"; they are no options of it.
+    A wrong option ends the program with code 2, as argparse does, and names its nearest neighbours.
+    """
+    flags_shown = "".join(f" [--{flag} {flag.rpartition('_')[2].upper()}]" for flag in short)
+    parser = OneSentenceParser(
+        usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--resume] [--section.field=value ...]",
+        description=description,
+        epilog=f"The values in brackets are those of configs/{DEFAULT_CONFIG.name}, which counts if no --config is given.",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="YAML file of settings; a later one lies on top"
+    )
+    flags = {setting: flag for flag, setting in short.items()}
+    groups: dict[str, Any] = {}
+    settings = [setting for setting in settings_of(read_config([DEFAULT_CONFIG])) if not setting.name.startswith(without)]
+    for setting in settings:
+        section = setting.name.rpartition(".")[0] or "experiment"
+        if section not in groups:
+            groups[section] = parser.add_argument_group(section)
+        _add_option(groups[section], setting, flags.get(setting.name))
+    tables = [setting.name for setting in settings if setting.type in TABLES]
+    known, rest = parser.parse_known_args(argv)
+    values = vars(known)
+    configs = values.pop("config")
+    overrides: dict[str, Any] = {}
+    for setting, value in [*values.items(), *_table_entries(parser, rest, tables)]:
+        overrides = merge(overrides, nested(setting, value))
+    return Arguments(configs, overrides)
+
+
+def settings_of(section: Any, prefix: str = "") -> Iterator[Setting]:
+    """Every single setting in a config or a section of it, with names such as train.augment.flip."""
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from settings_of(value, f"{prefix}{field.name}.")
+        else:
+            yield Setting(prefix + field.name, field.type, _docstring(type(section), field.name), value)
+
+
+def _docstring(section: type, name: str) -> str:
+    """The text under a field, which stands in the class that defines the field, perhaps a base of `section`."""
+    for owner in section.__mro__:
+        field = getattr(owner, "__pydantic_fields__", {}).get(name)
+        if field and field.description:
+            return field.description
+    raise TypeError(f"{section.__name__}.{name} has no docstring")
+
+
+def nested(setting: str, value: Any) -> dict[str, Any]:
+    """("a.b", 1) -> {"a": {"b": 1}}"""
+    for part in reversed(setting.split(".")):
+        value = {part: value}
+    return value
+
+
+def parse_value(text: str) -> Any:
+    """A value from the command line as JSON or YAML would read it: 1e-3, true, null, [30, 80], {name: adam}."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return load_yaml(text)
+    except yaml.YAMLError:
+        return text
+
+
+TEXTS = (str, str | None)
+TABLES = (Spec, dict[str, Spec | None])  # Spec is dict[str, Any]
+
+
+def _add_option(group: Any, setting: Setting, short: str | None) -> None:
+    shown = "" if setting.value in (None, "", {}) else f" (default: {json.dumps(setting.value)})"
+    options: dict[str, Any] = {
+        "dest": setting.name,
+        "help": (setting.text + shown).replace("\n", " ").replace("%", "%%"),
+        "type": str if setting.type in TEXTS else parse_value,
+        "metavar": setting.name.rpartition(".")[2].upper(),
+    }
+    if setting.type is bool:
+        options |= {"nargs": "?", "const": True, "metavar": "true|false"}
+    group.add_argument(*[f"--{name}" for name in (short, setting.name) if name], **options)
+
+
+def _table_entries(parser: argparse.ArgumentParser, rest: list[str], tables: list[str]) -> Iterator[tuple[str, Any]]:
+    """Settings inside a table, such as --train.terms.center.weight=0.01, from what argparse did not know."""
+    words = iter(rest)
+    for word in words:
+        setting, given, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not any(setting.startswith(f"{table}.") for table in tables):
+            options = [option for action in parser._actions for option in action.option_strings]
+            near = difflib.get_close_matches(word.partition("=")[0], options, n=3)
+            parser.error(f"unknown option {word!r}" + (f"; did you mean {' or '.join(near)}?" if near else "; --help lists all"))
+        yield setting, parse_value(value if given else next(words, ""))

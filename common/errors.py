@@ -1,0 +1,52 @@
+"""The one exception that means that what the user gave cannot be used, and how a script ends with it."""
+
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from distributed import processes
+
+
+class InputError(Exception):
+    """A fault in the user's options, files or photographs, told in one sentence.
+
+    The sentence names the value, the file it stands in and what would be right. Scripts print it and exit with code 2;
+    a traceback is kept for faults of this program.
+    """
+
+
+def listing(names: Iterable[object], most: int = 5) -> str:
+    """Join the first `most` names with commas and count the rest: `a, b, c and 4 more`.
+
+    Names that are empty or hold line breaks or other control characters are shown quoted and escaped.
+    """
+    names = [str(name) for name in names]
+    shown = ", ".join(name if name and name.isprintable() else ascii(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+GO_ON = "the same command with --resume goes on after the last finished epoch"
+
+
+def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
+    """Run a script's main function; a fault of the input or of the disk is one sentence on stderr and exit code 2.
+
+    go_on: what to tell a user who stops it with Ctrl-C. Under torchrun the processes join, and one of them tells.
+    """
+    path = Path(sys.argv[0])
+    name = path.parent.name if path.stem == "__main__" else path.name
+    try:
+        with processes.joined():
+            story()
+    except InputError as error:
+        processes.end(2, f"\n{name}: {error}")
+    except OSError as error:  # a full disk, a folder without write permission
+        processes.end(2, f"\n{name}: {error.strerror or error}: {error.filename or 'no file named'}")
+    except KeyboardInterrupt:
+        processes.end(130, f"\n{name}: stopped; {go_on}")
+    except Exception:
+        if processes.world_size() == 1:
+            raise
+        processes.end(1, traceback.format_exc())

@@ -1,0 +1,1 @@
+"""Training batches: which photographs, changed how, loaded by whom."""

@@ -1,0 +1,122 @@
+"""Which photographs make a batch. Every sampler's order is a pure function of (seed, epoch): nothing to save, nothing to
+restore, and nothing that a loader process could disturb."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from common.errors import InputError
+from distributed.processes import local_rows, world_size
+
+
+class Draw(NamedTuple):
+    """One photograph to load, with the key of the random generator that augments it."""
+
+    index: int
+    key: tuple[int, int, int]  # seed, epoch, position in the epoch
+
+
+class BatchSampler:
+    """Base: subclasses give `batches(random)`; iterating yields lists of Draw for the epoch that was set.
+
+    The batches are the same however many processes train; each of them is given its share of every batch, in rank order,
+    with the keys that these draws have in the whole.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        position = 0
+        for batch in self.batches(np.random.default_rng((self.seed, self.epoch))):
+            draws = [Draw(int(index), (self.seed, self.epoch, position + place)) for place, index in enumerate(batch)]
+            yield draws[local_rows(len(draws))]
+            position += len(batch)
+
+
+class ShuffledSampler(BatchSampler):
+    """Every photograph once an epoch, in random order; a last incomplete batch is left out unless it is the only one."""
+
+    def __init__(self, size: int, batch_size: int, seed: int):
+        super().__init__(seed)
+        self.size = size
+        self.batch_size = min(batch_size, size)
+        if self.batch_size % world_size():
+            raise InputError(
+                f"a batch of {self.batch_size} photographs cannot be split evenly over {world_size()} processes;"
+                f" --batch_size should be a multiple of {world_size()}, at most {size}"
+            )
+
+    def __len__(self) -> int:
+        return self.size // self.batch_size
+
+    def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
+        order = random.permutation(self.size)
+        for batch in range(len(self)):
+            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+
+class PKSampler(BatchSampler):
+    """P identities x K images a batch (Hermans et al., arXiv 1703.07737); every identity at most once an epoch.
+
+    labels: int64 [N], identity of each photograph. An identity with fewer than K photographs repeats them, each as
+    evenly as possible. The last identities of an epoch that do not fill a batch wait for the next one.
+    conditions: int64 [N], a class of each photograph, such as its angle: the K images of an identity then take turns
+    through its conditions. Where most photographs are frontal, this is what brings the rare angles into the batch.
+    """
+
+    def __init__(self, labels: np.ndarray, identities: int, images: int, seed: int, conditions: np.ndarray | None = None):
+        super().__init__(seed)
+        self.conditions = conditions
+        self.identities = identities
+        self.images = images
+        self.members = _positions(np.asarray(labels))
+        if len(self.members) < identities:
+            raise InputError(
+                f"a batch needs {identities} identities and the training set has {len(self.members)}; lower --batch_size"
+            )
+
+    def __len__(self) -> int:
+        return len(self.members) // self.identities
+
+    def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
+        order = random.permutation(len(self.members))
+        for batch in range(len(self)):
+            chosen = order[batch * self.identities : (batch + 1) * self.identities]
+            yield np.concatenate([self._images_of(identity, random) for identity in chosen])
+
+    def _images_of(self, identity: int, random: np.random.Generator) -> np.ndarray:
+        members = self.members[identity]
+        rounds = -(-self.images // len(members))
+        return np.concatenate([self._shuffled(members, random) for _ in range(rounds)])[: self.images]
+
+    def _shuffled(self, members: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """`members` in random order; with conditions, first one of each, then a second one of each, and so on."""
+        shuffled = random.permutation(members)
+        if self.conditions is None:
+            return shuffled
+        return shuffled[np.argsort(_occurrence(self.conditions[shuffled]), kind="stable")]
+
+
+def _positions(labels: np.ndarray) -> list[np.ndarray]:
+    """Positions of each label, labels ascending, in one sort."""
+    order = np.argsort(labels, kind="stable")
+    _, starts = np.unique(labels[order], return_index=True)
+    return np.split(order, starts[1:])
+
+
+def _occurrence(values: np.ndarray) -> np.ndarray:
+    """How often each entry's value has occurred before it: [3, 5, 3, 3] -> [0, 0, 1, 2]."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    before = np.empty(len(values), dtype=np.int64)
+    before[order] = np.arange(len(values)) - np.searchsorted(ordered, ordered)
+    return before

@@ -1,0 +1,1 @@
+"""People dealt out to splits, and verification pairs drawn from them."""

@@ -1,0 +1,1 @@
+"""Pixels: photographs decoded, cut to the face and kept, in one way for training, evaluation and serving."""

@@ -1,0 +1,30 @@
+"""One photograph from the bytes of its file to upright RGB pixels: any common format, or the reason why not."""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")  # no format whose reader starts another program (EPS)
+
+
+def read_photograph(content: bytes, enough: int | None = None) -> np.ndarray:
+    """Decode a photograph -> uint8 RGB [H, W, 3], upright. Grey, palette, alpha, CMYK and 16-bit images are converted.
+
+    enough: a JPEG larger than needed may come at a half, a quarter or an eighth of its height and width, which is faster by
+    far, as long as both have `enough` pixels; without it, at full size.
+    Raises ValueError, with the reason, for whatever cannot be decoded whole.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if enough:
+                image.draft(None, (enough, enough))
+            image.load()
+            if image.mode == "F":
+                raise ValueError("floating-point pixels have no defined range")
+            if image.mode.startswith("I"):  # 16 bits a pixel; 257 = 65535 / 255
+                image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+            ImageOps.exif_transpose(image, in_place=True)
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except Exception as error:  # a decoder meets arbitrary bytes here and may raise anything
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error

@@ -1,0 +1,1 @@
+"""Heads: maps of a backbone [B, C, h, w] -> embeddings [B, D]."""
