@@ -33,6 +33,11 @@ class Pretext(Recipe):
 
     kind = "pretext"
 
+    @classmethod
+    def check(cls, config: Config, faces: Manifest) -> None:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            build_backbone(config.model, Augmentation(config.pretext.augment, config.model.image_size).output_side)
+
     def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
         super().__init__()
         stage = config.pretext
@@ -45,7 +50,7 @@ class Pretext(Recipe):
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = self.sampler.batch_size
         self.precision = config.precision
-        self.crop = stage.augment.crop
+        self.side = augmentation.output_side
         backbone = build_backbone(config.model, augmentation.output_side)
         self.network = PretextModel(backbone, {name: len(values) for name, values in self.values.items()}, config.model.dropout)
 
@@ -71,7 +76,7 @@ class Pretext(Recipe):
 
     def validation(self, faces: Manifest, photographs: Photographs) -> "AttributeAccuracy":
         """A `validate` for the loop, on held-out faces."""
-        return AttributeAccuracy(self.values, faces, centre_crop(photographs.pixels, self.crop))
+        return AttributeAccuracy(self.values, faces, centre_crop(photographs.pixels, self.side))
 
 
 class AttributeAccuracy:
