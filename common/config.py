@@ -65,10 +65,8 @@ class DataConfig:
 
 @settings
 class ModelConfig:
-    backbone: str = "efficientnet_b0"
-    """The network that turns an image into pooled features."""
-    backbone_options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Options of the backbone, such as {drop_connect: 0.1, momentum: 0.1} of efficientnet_b0."""
+    backbone: Choice = _chosen("efficientnet_b0")
+    """The network that turns images into maps, and its options: {name: efficientnet_b0, drop_connect: 0.1}."""
     embedding_size: PositiveInt = 512
     """Dimensions of the embedding."""
     image_size: int = Field(default=112, ge=16)

@@ -10,13 +10,13 @@ from common.config import ModelConfig
 
 LIGHT = {
     "inception_resnet_v1": {"image_size": 75, "max_parameters": 30_000_000},  # smaller it does not come
-    "resnet_ir": {"backbone_options": {"units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
+    "resnet_ir": {"backbone": {"name": "resnet_ir", "units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
 }
 
 
 def light_model(backbone: str, **fields: Any) -> ModelConfig:
     """The settings of a model that is as quick to build and run as this backbone allows, and the fields given."""
-    return ModelConfig(backbone=backbone, **{"image_size": 32, **LIGHT.get(backbone, {}), **fields})
+    return ModelConfig(**{"backbone": backbone, "image_size": 32, **LIGHT.get(backbone, {}), **fields})
 
 
 def draw_people(root: Path, people: int = 12, photographs: int = 5, side: int = 40, suffix: str = "png") -> Path:
