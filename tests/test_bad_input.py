@@ -221,7 +221,10 @@ def test_a_wrong_setting_of_any_stage_is_told_before_the_first(people, tmp_path,
     [
         (dict(train__recipe="pretext"), "unknown training recipe 'pretext'; known: metric"),
         (dict(train__balance="angle"), "train.balance is 'angle', which the photographs do not have; known here: none"),
-        (dict(train__augment__crop=20), "train.augment.crop is 20, but the model that ships sees whole images"),
+        (
+            dict(train__augment__crop__side=20),
+            "train.augment crops images to 20 pixels, but the model that ships sees whole",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_the_stage(people, tmp_path, wrong, message):
