@@ -41,7 +41,7 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
         yield epoch_section(112, identities=2 if quick else 8, batches=2, rounds=1 if quick else 2)
 
     def scoring() -> Iterator[Section]:
-        for data in [DataConfig(reader="twin")] + ([DataConfig(reader="cfp", root=cfp, fold=2)] if cfp else []):
+        for data in [DataConfig(reader="twin")] + ([DataConfig(reader={"name": "cfp", "fold": 2}, root=cfp)] if cfp else []):
             if quick:
                 yield scoring_section(data, 112, most=200, reference_pairs=48, rounds=1)
                 continue

@@ -10,9 +10,10 @@ An interrupted run goes on with --resume. With --pretext.epochs=0 training start
 import dataclasses
 from pathlib import Path
 
-from common.cli import DEFAULT_CONFIG, read_arguments
-from common.config import Config, read_config
+from common.cli import chosen_config, read_arguments
+from common.config import Config
 from common.errors import run_script
+from datasets.readers.opening import open_reader
 from evaluate import evaluate
 from train import train
 from train_pretext import train_pretext
@@ -26,7 +27,7 @@ def run(config: Config) -> Path:
     A given train.pretrained_weight takes the place of the pretext stage. Raises InputError.
     """
     with_pretext = config.pretext.epochs and not config.train.pretrained_weight
-    check_settings(config, *(["pretext"] if with_pretext else []), "train")
+    check_settings(config, open_reader(config.data).faces("train"), *(["pretext"] if with_pretext else []), "train")
     open_pairs(config)  # a faulty list of test pairs is told now
     if with_pretext:
         config = replace(config, "train", pretrained_weight=str(train_pretext(config)))
@@ -40,7 +41,7 @@ def replace(config: Config, section: str, **values: object) -> Config:
 
 def main() -> None:
     arguments = read_arguments(__doc__, {}, without=("evaluate.model_weight", "export"))
-    submission = run(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
+    submission = run(chosen_config(arguments))
     print(f"submission: {submission}")
 
 

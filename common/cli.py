@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from common.config import Spec, load_yaml, merge, read_config
+from common.config import Choice, Choices, Config, load_yaml, merge, read_config
+from common.registry import name_and_options
 from distributed import processes
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -79,6 +80,18 @@ def read_arguments(
     return Arguments(configs, overrides)
 
 
+def chosen_config(arguments: Arguments) -> Config:
+    """The settings that the command line asks for. Without --config, those made for the chosen reader lie below: the file of
+    its name in configs/ if there is one, else the default. Raises InputError."""
+    chosen = merge({}, arguments.overrides).get("data", {}).get("reader")
+    try:
+        own = CONFIGS / f"{name_and_options(chosen)[0]}.yaml"
+    except ValueError:  # none is chosen, or it is no choice, which will be told below
+        own = DEFAULT_CONFIG
+    known = {path.name: path for path in CONFIGS.glob("*.yaml")}  # a name from the command line is never a path
+    return read_config(arguments.configs or [known.get(own.name, DEFAULT_CONFIG)], arguments.overrides)
+
+
 def settings_of(section: Any, prefix: str = "") -> Iterator[Setting]:
     """Every single setting in a config or a section of it, with names such as train.augment.flip."""
     for field in dataclasses.fields(section):
@@ -118,7 +131,7 @@ def parse_value(text: str) -> Any:
 
 
 TEXTS = (str, str | None)
-TABLES = (Spec, dict[str, Spec | None])  # Spec is dict[str, Any]
+TABLES = (Choice, Choices, dict[str, Any])
 
 
 def _add_option(group: Any, setting: Setting, short: str | None) -> None:
