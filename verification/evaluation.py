@@ -44,7 +44,7 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     content = read_model_file(weight)
     stored = content["about"].get("config", {})
     meant = {"evaluate": {"flip": content["about"].get("evaluate", {}).get("flip", False)}}
-    values = merge({key: value for key, value in stored.items() if key != "train"} | meant, layers)
+    values = merge({key: value for key, value in stored.items() if key not in ("pretext", "train")} | meant, layers)
     own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
     if not config.evaluate.pairs:
