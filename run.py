@@ -10,15 +10,17 @@ An interrupted run goes on with --resume. With --pretext.epochs=0 training start
 import dataclasses
 from pathlib import Path
 
-from common.cli import DEFAULT_CONFIG, read_arguments
-from common.config import Config, read_config
+from common.cli import chosen_config, read_arguments
+from common.config import Config
 from common.errors import run_script
+from datasets.readers.opening import open_reader
 from evaluate import evaluate
 from train import train
 from train_pretext import train_pretext
 from training.checks import check_settings
 from training.locks import reserved_runs
 from verification.evaluation import open_pairs
+from verification.output import check_output
 
 
 def run(config: Config) -> Path:
@@ -28,8 +30,9 @@ def run(config: Config) -> Path:
     """
     with_pretext = config.pretext.epochs and not config.train.pretrained_weight
     stages = [*(["pretext"] if with_pretext else []), "train"]
-    check_settings(config, *stages)
-    open_pairs(config)  # a faulty list of test pairs is told now
+    check_settings(config, open_reader(config.data).faces("train"), *stages)
+    pairs, _ = open_pairs(config)
+    check_output(config, pairs)
     with reserved_runs(config, *stages):
         if with_pretext:
             config = replace(config, "train", pretrained_weight=str(train_pretext(config)))
@@ -43,7 +46,7 @@ def replace(config: Config, section: str, **values: object) -> Config:
 
 def main() -> None:
     arguments = read_arguments(__doc__, {}, without=("evaluate.model_weight", "export"))
-    submission = run(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
+    submission = run(chosen_config(arguments))
     print(f"submission: {submission}")
 
 

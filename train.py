@@ -5,8 +5,8 @@ python train.py --config configs/triarchy.yaml --data.root DIR --pretrained_weig
 
 from pathlib import Path
 
-from common.cli import DEFAULT_CONFIG, read_arguments
-from common.config import Config, read_config
+from common.cli import chosen_config, read_arguments
+from common.config import Config
 from common.devices import seed_everything
 from common.errors import run_script
 from datasets.manifest import digest
@@ -35,9 +35,9 @@ WITHOUT = ("pretext", "evaluate", "export")
 def train(config: Config) -> Path:
     """Train the embedder and return the path of the weights that validate best, threshold included."""
     seed_everything(config.seed, config.threads)
-    check_settings(config, "train")
     reader = open_reader(config.data)
     faces, pairs = reader.faces("train"), reader.pairs("validate")
+    check_settings(config, faces, "train")
     pairs = pairs.where(pairs.answered)
     known = reader.faces("validate").of_files(pairs.file_names)
     start = config.train.pretrained_weight
@@ -55,7 +55,7 @@ def train(config: Config) -> Path:
 
 def main() -> None:
     arguments = read_arguments(__doc__, SHORT, without=WITHOUT)
-    weights = train(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
+    weights = train(chosen_config(arguments))
     print(f"embedder weights: {weights}")
 
 

@@ -5,8 +5,8 @@ python train_pretext.py --config configs/triarchy.yaml --data.root DIR
 
 from pathlib import Path
 
-from common.cli import DEFAULT_CONFIG, read_arguments
-from common.config import Config, read_config
+from common.cli import chosen_config, read_arguments
+from common.config import Config
 from common.devices import seed_everything
 from common.errors import run_script
 from datasets.manifest import digest
@@ -27,9 +27,9 @@ WITHOUT = ("train", "evaluate", "export")
 def train_pretext(config: Config) -> Path:
     """Train the pretext model and return the path of its weights."""
     seed_everything(config.seed, config.threads)
-    check_settings(config, "pretext")
     reader = open_reader(config.data)
     faces, held_out = reader.faces("train"), reader.faces("validate")
+    check_settings(config, faces, "pretext")
     attributes = ", ".join(faces.attributes) or "rotation (the photographs have no attribute labels)"
     print(f"pretext: {len(faces):,} photographs, {len(held_out):,} held out; learning {attributes}")
     cache = open_cache(config.data)
@@ -42,7 +42,7 @@ def train_pretext(config: Config) -> Path:
 
 def main() -> None:
     arguments = read_arguments(__doc__, SHORT, without=WITHOUT)
-    weights = train_pretext(read_config(arguments.configs or [DEFAULT_CONFIG], arguments.overrides))
+    weights = train_pretext(chosen_config(arguments))
     print(f"pretext weights: {weights}")
 
 

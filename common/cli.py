@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import yaml
 
-from common.config import Spec, load_yaml, merge, read_config
+from common.config import Choice, Choices, Config, load_yaml, merge, read_config
+from common.registry import name_and_options
 from distributed import processes
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -48,9 +49,11 @@ def read_arguments(
     without: settings and sections that this script has no use for, such as "pretext"; they are no options of it.
     A wrong option ends the program with code 2, as argparse does, and names its nearest neighbours.
     """
+    settings = [setting for setting in settings_of(read_config([DEFAULT_CONFIG])) if not setting.name.startswith(without)]
     flags_shown = "".join(f" [--{flag} {flag.rpartition('_')[2].upper()}]" for flag in short)
+    flags_shown += "".join(f" [--{setting.name}]" for setting in settings if setting.name in ("resume", "overwrite"))
     parser = OneSentenceParser(
-        usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--resume] [--section.field=value ...]",
+        usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--section.field=value ...]",
         description=description,
         epilog=f"The values in brackets are those of configs/{DEFAULT_CONFIG.name}, which counts if no --config is given.",
         allow_abbrev=False,
@@ -62,7 +65,6 @@ def read_arguments(
     )
     flags = {setting: flag for flag, setting in short.items()}
     groups: dict[str, Any] = {}
-    settings = [setting for setting in settings_of(read_config([DEFAULT_CONFIG])) if not setting.name.startswith(without)]
     for setting in settings:
         section = setting.name.rpartition(".")[0] or "experiment"
         if section not in groups:
@@ -78,8 +80,20 @@ def read_arguments(
     return Arguments(configs, overrides)
 
 
+def chosen_config(arguments: Arguments) -> Config:
+    """The settings that the command line asks for. Without --config, those made for the chosen reader lie below: the file of
+    its name in configs/ if there is one, else the default. Raises InputError."""
+    chosen = merge({}, arguments.overrides).get("data", {}).get("reader")
+    try:
+        own = CONFIGS / f"{name_and_options(chosen)[0]}.yaml"
+    except ValueError:  # none is chosen, or it is no choice, which will be told below
+        own = DEFAULT_CONFIG
+    known = {path.name: path for path in CONFIGS.glob("*.yaml")}  # a name from the command line is never a path
+    return read_config(arguments.configs or [known.get(own.name, DEFAULT_CONFIG)], arguments.overrides)
+
+
 def settings_of(section: Any, prefix: str = "") -> Iterator[Setting]:
-    """Every single setting in a config or a section of it, with names such as train.augment.flip."""
+    """Every single setting in a config or a section of it, with names such as train.optimizer."""
     for field in dataclasses.fields(section):
         value = getattr(section, field.name)
         if dataclasses.is_dataclass(value):
@@ -117,7 +131,7 @@ def parse_value(text: str) -> Any:
 
 
 TEXTS = (str, str | None)
-TABLES = (Spec, dict[str, Spec | None])  # Spec is dict[str, Any]
+TABLES = (Choice, Choices, dict[str, Any])
 
 
 def _add_option(group: Any, setting: Setting, short: str | None) -> None:

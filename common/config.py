@@ -1,8 +1,9 @@
 """Every setting of the project: typed, documented, overridable from YAML and from the command line.
 
 A `Config` is one experiment. Its fields are frozen; `read_config` lays YAML files and overrides over the defaults and
-refuses, by name, whatever is not a setting. Environment fields (where results go, how many workers) never change a
-result and stay out of `experiment`, which is what weight files carry.
+refuses, by name, whatever is not a setting. What a setting chooses by name (a reader, a network, an optimiser, a loss term)
+is a `Choice`: the options behind the name belong to what it names and are checked there. Environment fields (where results
+go, how many workers) never change a result and stay out of `experiment`, which is what weight files carry.
 """
 
 import dataclasses
@@ -11,27 +12,55 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from common.errors import InputError, listing
+from common.registry import ChoiceLike, name_and_options
 
 settings = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True))
+
+
+def _canonical(choice: ChoiceLike) -> dict[str, Any]:
+    name, options = name_and_options(choice)
+    return {"name": name, **options}
+
+
+Choice = Annotated[Any, AfterValidator(_canonical)]
+"""A name and its options: given as a bare name or as {name: ..., option: value}, kept as the latter."""
+
+
+def _each_once(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = [choice["name"] for choice in choices]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{listing(twice)} stands in it more than once, and each name may stand there once")
+    return choices
+
+
+Choices = Annotated[list[Choice], AfterValidator(_each_once)]
+"""A list of choices, each name once, since a mapping laid on the list addresses its entries by their names."""
 Share = float  # a number in [0, 1]
-Spec = dict[str, Any]  # {"name": registry entry, option: value, ...}
 
 
 def _probability(default: float) -> Any:
     return Field(default=default, ge=0.0, le=1.0)
 
 
+def _chosen(*choices: ChoiceLike, many: bool = False) -> Any:
+    """The default of a Choice, or of a list of them."""
+    values = [_canonical(choice) for choice in choices]
+    return dataclasses.field(default_factory=lambda: values if many else values[0])
+
+
 @settings
 class DataConfig:
-    reader: str = "twin"
-    """Which reader turns the files into faces and pairs: competition, kface, cfp, cmu, orl, twin or folder."""
+    reader: Choice = _chosen("twin")
+    """What turns the files into faces and pairs: competition, kface, cfp, cmu, orl, twin or folder; its options are its own,
+    such as {name: cfp, fold: 3}."""
     root: str = ""
     """The data set's folder; empty where the reader brings its own photographs (orl, twin)."""
     workers: NonNegativeInt = 0
@@ -43,30 +72,12 @@ class DataConfig:
     """Size in GiB that the cache may reach; what was used longest ago gives way."""
     cache_check: bool = False
     """Compare the photographs with what was decoded byte for byte, in place of trusting their sizes and times."""
-    fold: int | None = None
-    """cfp: the fold to test on; the next one present validates, the rest train."""
-    protocol: str | None = None
-    """cfp: FP (frontal against profile) or FF (frontal against frontal)."""
-    subset: str | None = None
-    """kface: which conditions to read, T1 to T4."""
-    pair_list: str | None = None
-    """kface: a published list of test pairs (`path path 1|0`); without it test pairs are drawn."""
-    validate_share: float | None = None
-    """folder, cmu, orl, kface: share of the identities that validate."""
-    test_share: float | None = None
-    """folder, cmu, orl: share of the identities that test."""
-    pairs: PositiveInt | None = None
-    """folder, cmu, orl, kface: how many pairs to draw for validation and for the test."""
-    split_seed: int | None = None
-    """folder, cmu, orl, kface: seed of the identity-disjoint split and of the drawn pairs."""
 
 
 @settings
 class ModelConfig:
-    backbone: str = "efficientnet_b0"
-    """The network that turns an image into pooled features."""
-    backbone_options: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Options of the backbone, such as {drop_connect: 0.1, momentum: 0.1} of efficientnet_b0."""
+    backbone: Choice = _chosen("efficientnet_b0")
+    """The network that turns images into maps, and its options: {name: efficientnet_b0, drop_connect: 0.1}."""
     embedding_size: PositiveInt = 512
     """Dimensions of the embedding."""
     image_size: int = Field(default=112, ge=16)
@@ -80,63 +91,38 @@ class ModelConfig:
 
 
 @settings
-class AugmentConfig:
-    crop: NonNegativeInt = 0
-    """Side of a random crop, in pixels; 0 keeps the whole image."""
-    flip: Share = _probability(0.5)
-    """Probability of a horizontal mirror; labels that a mirror changes (camera angles) are mirrored with it."""
-    rotation: float = Field(default=0.0, ge=0.0, le=180.0)
-    """Largest rotation either way, in degrees."""
-    scale: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Largest zoom either way, as a share of the size."""
-    shift: Share = _probability(0.0)
-    """Largest shift either way and per axis, as a share of the side."""
-    brightness: Share = _probability(0.0)
-    """Brightness factor drawn from 1 - b to 1 + b."""
-    contrast: Share = _probability(0.0)
-    """Contrast factor drawn from 1 - c to 1 + c."""
-    saturation: Share = _probability(0.0)
-    """Saturation factor drawn from 1 - s to 1 + s."""
-    hue: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Largest turn of the hue either way, as a share of the colour circle."""
-    grey: Share = _probability(0.0)
-    """Probability of dropping the colour."""
-    erasing: Share = _probability(0.0)
-    """Probability of erasing a rectangle of 2 to 33 % of the image (Zhong et al., arXiv 1708.04896)."""
-    hat: Share = _probability(0.0)
-    """Probability of painting the top 15 to 33 % of the image in one random colour: hair is not identity."""
-    mask: Share = _probability(0.0)
-    """Probability of painting the bottom 30 to 45 % of the image in one random colour, mouth and chin with it."""
-
-
-@settings
 class StageConfig:
     """What the two training stages share."""
 
-    recipe: str = "metric"
-    """The training method."""
+    recipe: Choice = _chosen("metric")
+    """The training method and its own settings."""
     epochs: NonNegativeInt = 30
     """Passes of the loader; 0 skips the stage in run.py."""
     lr: float = Field(default=1e-3, gt=0.0)
     """Base learning rate."""
     batch_size: int = Field(default=128, ge=2)
     """Images per batch in the pretext stage; identities per batch in train.py."""
-    optimizer: Spec = dataclasses.field(default_factory=lambda: {"name": "adam"})
+    optimizer: Choice = _chosen("adam")
     """Optimiser and its options: {name: adam, weight_decay: 0.0}."""
-    schedule: Spec = dataclasses.field(default_factory=lambda: {"name": "constant"})
+    schedule: Choice = _chosen("constant")
     """Learning-rate schedule and its options: {name: multistep, milestones: [30, 80], gamma: 0.333}."""
+    clip: float = Field(default=0.0, ge=0.0)
+    """Largest norm that the gradient of all weights together may have; a longer one is shortened to it. 0: any."""
+    ema: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Decay of an exponential moving average of the network's weights, such as 0.999, which is validated and ships in place of
+    the last weights; 0: none."""
     validate_every: PositiveInt = 10
     """Epochs between validations; the last epoch is always validated."""
     save_every: PositiveInt = 1
     """Epochs between snapshots, from which --resume goes on; where an epoch takes seconds, writing each costs a few percent."""
-    augment: AugmentConfig = AugmentConfig()
-    """What happens to a training image."""
+    augment: Choices = _chosen("flip", many=True)
+    """What happens to a training image, step by step: [flip, {name: affine, rotation: 10}, {name: erasing, probability: 0.2}]."""
 
 
 @settings
 class PretextConfig(StageConfig):
-    recipe: str = "pretext"
-    """The training method."""
+    recipe: Choice = _chosen("pretext")
+    """The training method and its own settings."""
     epochs: NonNegativeInt = 7
     """Passes over the training photographs; 0 skips the stage in run.py."""
 
@@ -147,18 +133,10 @@ class TrainConfig(StageConfig):
     """Identities per batch."""
     num_instances: int = Field(default=16, ge=2)
     """Images per identity in a batch."""
-    balance: str = ""
-    """Attribute, such as angle, through whose values the images of an identity take turns; empty draws them evenly."""
     pretrained_weight: str = ""
-    """Weight file whose backbone starts the training; empty starts from scratch."""
-    image_sizes: list[int] = dataclasses.field(default_factory=list)
-    """Sides, in pixels, of the images that the network learns from, each for an equal share of the epochs, such as
-    [48, 64, 96]: small first, which is cheaper. The last is model.image_size; empty: that size throughout."""
-    whiten: NonNegativeInt = 0
-    """Training photographs, drawn with the seed, whose embeddings teach the embedding layer to discount what varies within
-    a person; it is then validated and shipped so. 0 leaves it as it was trained."""
-    terms: dict[str, Spec | None] = dataclasses.field(default_factory=dict)
-    """Loss terms: {softmax: {weight: 1.0, smoothing: 0.1}, ...}; null removes one that an earlier file named."""
+    """Weight file whose network starts the training; empty starts from scratch."""
+    terms: Choices = _chosen(many=True)
+    """Loss terms, each with a `weight` (default 1.0): [{name: softmax, smoothing: 0.1}, {name: triplet, weight: 0.1}]."""
 
 
 @settings
@@ -262,33 +240,55 @@ def experiment(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(values))
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay `over` on `base`, section by section.
+def merge(base: Mapping[str, Any], over: Mapping[str, Any], section: type | None = None) -> dict[str, Any]:
+    """Lay the settings `over` on `base`, section by section; `section` is the class of both (default: Config).
 
-    Where `over` chooses another entry of a registry, the options of the one below go with it: those of one optimiser,
-    reader or backbone mean nothing to another.
+    A choice of another name replaces the one below with all its options, which mean nothing to another; options without a
+    name, or with the same, are laid on those below. On a list of choices a list replaces it, and a mapping
+    {name: {option: value}} changes the entry of that name, adds it if there is none, or with null takes it out.
     """
+    types = {field.name: field.type for field in dataclasses.fields(section or Config)}
     merged = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge(_without_options(below, value), value) if both else value
+        below, kind = merged.get(key), types.get(key)
+        if dataclasses.is_dataclass(kind) and isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(below, value, kind)
+        elif kind == Choice:
+            merged[key] = _merge_choice(below, value)
+        elif kind == Choices and isinstance(value, Mapping):
+            merged[key] = _merge_choices(below, value)
+        else:
+            merged[key] = value
     return merged
 
 
-def _without_options(below: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The section `below` without what belongs to a choice that `over` replaces."""
+def _merge_choice(below: Any, over: Any) -> Any:
+    lower = {"name": below} if isinstance(below, str) else below
+    upper = {"name": over} if isinstance(over, str) else over
+    if not (isinstance(lower, Mapping) and isinstance(upper, Mapping)):
+        return over
+    another = "name" in lower and upper.get("name", lower["name"]) != lower["name"]
+    return over if another else _merge_options(lower, upper)
 
-    def chosen_anew(tag: str) -> bool:
-        return tag in below and over.get(tag, below[tag]) != below[tag]
 
-    if chosen_anew("name"):
-        return {}
-    if chosen_anew("reader"):
-        return {key: value for key, value in below.items() if f"data.{key}" in ENVIRONMENT}
-    if chosen_anew("backbone"):
-        return {key: value for key, value in below.items() if key != "backbone_options"}
-    return below
+def _merge_options(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key for key in below if isinstance(below[key], Mapping) and isinstance(over.get(key), Mapping)}
+    return {**below, **over, **{key: _merge_options(below[key], over[key]) for key in both}}
+
+
+def _merge_choices(below: Any, over: Mapping[str, Any]) -> Any:
+    if isinstance(below, Mapping):  # neither is laid on a list yet
+        return _merge_options(below, over)
+    try:
+        entries = {name_and_options(choice)[0]: choice for choice in below}
+    except (TypeError, ValueError):  # not a list of choices, which will be told when it becomes a Config
+        return over
+    for name, options in over.items():
+        if options is None:
+            entries.pop(name, None)
+        else:
+            entries[name] = _merge_choice(entries.get(name, name), options)
+    return list(entries.values())
 
 
 class SettingsLoader(yaml.SafeLoader):
@@ -345,7 +345,8 @@ def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in location)
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"unknown setting {name!r}; known here: {listing(_fields_at(location[:-1]), most=99)}"
-    return f"setting {name!r} is {fault['input']!r}, which is wrong: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"setting {name!r} is {fault['input']!r}, which is wrong: {message[0].lower()}{message[1:]}"
 
 
 def _fields_at(location: Iterable[str | int]) -> list[str]:

@@ -1,10 +1,12 @@
-"""Losses: called as loss(embeddings [B, D], labels [B]) -> scalar. One loss per file; it owns its trainable parameters."""
+"""Losses: one per file, called with what the parameters of its `forward` name; it owns its trainable parameters.
 
-from collections.abc import Mapping
-from typing import Any
+A constructor's parameters are the loss's options, apart from `embedding_size` and `identities`, which the program provides.
+"""
+
+from collections.abc import Iterable, Sequence
 
 from common.errors import InputError
-from common.registry import Registry
+from common.registry import ChoiceLike, Registry, name_and_options
 from losses.center import Center
 from losses.objective import Objective, split_weight
 from losses.softmax import Softmax
@@ -20,13 +22,23 @@ LOSSES = Registry(
 )
 
 
-def build_objective(terms: Mapping[str, Mapping[str, Any] | None], embedding_size: int, identities: int) -> Objective:
-    """The objective that `terms` describe: {loss name: {weight: 1.0, option: value, ...}}; a None term is left out."""
+def build_objective(
+    terms: Sequence[ChoiceLike],
+    embedding_size: int,
+    identities: int,
+    provided: Iterable[str] = ("embeddings", "labels"),
+) -> Objective:
+    """The objective that `terms` describe: each a choice of a loss, whose option `weight` is its factor.
+
+    provided: names of what the recipe hands on to the losses. Raises InputError.
+    """
     losses, weights = {}, {}
-    for name, options in terms.items():
-        if options is not None:
-            weights[name], options = split_weight(name, options)
-            losses[name] = LOSSES.build(name, options, embedding_size=embedding_size, identities=identities)
+    for term in terms:
+        name, options = name_and_options(term)
+        if name in losses:
+            raise InputError(f"train.terms has {name!r} twice; a loss term is named once")
+        weights[name], options = split_weight(name, options)
+        losses[name] = LOSSES.build({"name": name, **options}, embedding_size=embedding_size, identities=identities)
     if not losses:
         raise InputError(f"train.terms is empty; name at least one loss term of: {', '.join(sorted(LOSSES))}")
-    return Objective(losses, weights)
+    return Objective(losses, weights, provided)

@@ -37,7 +37,10 @@ class Softmax(nn.Module):
             self.neck.bias.requires_grad_(False)
             nn.init.normal_(self.classifier.weight, std=0.01)  # nearly even at first, whatever the length of an embedding
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """embeddings [B, D] float32, labels [B] int64 -> scalar, the batch mean."""
-        logits = self.norm(self.classifier(self.neck(embeddings)))  # [B, identities]
+    def logits(self, embeddings: Tensor) -> Tensor:
+        """embeddings [B, D] float32 -> [B, identities]"""
+        return self.norm(self.classifier(self.neck(embeddings)))
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """logits [B, identities] float32, labels [B] int64 -> scalar, the batch mean."""
         return functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)

@@ -25,9 +25,12 @@ class Embeddings:
 
 @torch.inference_mode()
 def embed_images(
-    embedder: nn.Module, images: Iterable[np.ndarray], file_names: Sequence[str], batch_size: int, flip: bool
+    embedder: nn.Module, images: Iterable[np.ndarray], file_names: Sequence[str], batch_size: int = 64, flip: bool = False
 ) -> Embeddings:
-    """Embed uint8 images [S, S, 3], one for each of `file_names` and in their order; with `flip` also mirrored."""
+    """Embed uint8 images [S, S, 3], one for each of `file_names` and in their order; with `flip` also mirrored.
+
+    The embedder is put into evaluation mode.
+    """
     embedder.eval()
     device = next((parameter.device for parameter in embedder.parameters()), "cpu")  # an exported embedder has none
     plain, mirrored = [], []

@@ -29,7 +29,7 @@ class Embedder(nn.Module):
 
 def build_backbone(config: ModelConfig, image_size: int | None = None) -> nn.Module:
     """The configured backbone with random weights, for images of `image_size` (default: the model's own)."""
-    return BACKBONES.build(config.backbone, config.backbone_options, image_size=image_size or config.image_size)
+    return BACKBONES.build(config.backbone, image_size=image_size or config.image_size)
 
 
 def build_embedder(config: ModelConfig) -> Embedder:
@@ -42,7 +42,7 @@ def build_embedder(config: ModelConfig) -> Embedder:
         size = parameter_count(build())
     if size > config.max_parameters:
         raise InputError(
-            f"the embedder ({config.backbone}, {config.embedding_size} dimensions) has {size:,} parameters, more than"
+            f"the embedder ({config.backbone['name']}, {config.embedding_size} dimensions) has {size:,} parameters, more than"
             f" model.max_parameters = {config.max_parameters:,}; choose a smaller one or raise the limit"
         )
     return build()

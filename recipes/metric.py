@@ -1,73 +1,130 @@
 """Metric: an embedder trained on a weighted objective over P x K batches. Triarchy is this with softmax, triplet, center."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from pydantic import NonNegativeInt
+from torch import nn
 
 from common.config import Config
 from common.devices import mixed_precision
 from common.errors import InputError
 from common.progress import progress
+from datasets.batches.augment import Augmentation
 from datasets.batches.loaders import TrainingImages, identity_target, make_loader
 from datasets.batches.samplers import PKSampler
-from datasets.batches.transforms import Augmentation
 from datasets.manifest import Manifest, codes
 from datasets.pairs.draw import draw_some, random_stream
 from datasets.pairs.split import check_two_photographs
 from datasets.photographs.photographs import Photographs
 from distributed.collectives import gather
+from distributed.processes import world_size
 from losses import build_objective
-from models.embedder import build_embedder
+from models.embed import embed_images
+from models.embedder import Embedder, build_embedder
 from models.network_input import network_input, resized
 from models.weights import start_from
 from models.whitening import whitened
 from recipes.recipe import Batch, Outcome, Recipe
 
-EMBEDDED_AT_ONCE = 64
+PROVIDED = ("embeddings", "labels", "images")
+"""What a loss term may ask for: float32 [B, D], int64 [B], float32 [B, 3, H, W] in [-1, 1]."""
 
 
 class Metric(Recipe):
     """The embedder ships; the objective, with its classifier and centers, stays behind.
 
-    faces: the training manifest; photographs: its pixels, in the same order. Raises InputError for an identity with one
-    photograph, which no positive pair can be made of.
+    whiten: training photographs, drawn with the seed, whose embeddings teach the last layer to discount what varies within
+        a person (`models.whitening`); the embedder is then validated and shipped so. 0 leaves it as it was trained.
+    balance: an attribute, such as angle, through whose values the images of an identity take turns; empty draws evenly.
+    image_sizes: sides, in pixels, of the images that the network learns from, each for an equal share of the epochs, such
+        as [48, 64, 96]: small first, which is cheaper. The last is model.image_size; empty: that size throughout.
+    steps: batches an epoch, for sets of so few people that an epoch of all would be one batch; 0: every identity once.
+
+    A batch has train.num_instances images of each of train.batch_size identities; where fewer people train, more images of
+    each.
     """
 
     kind = "embedder"
+    network: Embedder
 
-    def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
+    def __init__(
+        self,
+        config: Config,
+        faces: Manifest,
+        photographs: Photographs,
+        whiten: NonNegativeInt = 0,
+        balance: str = "",
+        image_sizes: Sequence[int] = (),
+        steps: NonNegativeInt = 0,
+    ):
         super().__init__()
+        self.check(config, faces, whiten, balance, image_sizes)
         stage = config.train
-        if stage.augment.crop:
-            raise InputError(
-                f"train.augment.crop is {stage.augment.crop}, but the model that ships sees whole images;"
-                f" set model.image_size, or augment with scale and shift"
-            )
         self.photographs, self.labels = photographs, faces.labels()
-        self.whitening = draw_some(len(faces), stage.whiten, random_stream(config.seed, "whiten"))
-        if len(self.whitening) and len(np.unique(self.labels[self.whitening])) == len(self.whitening):
-            raise InputError(
-                f"train.whiten is {stage.whiten}: of so few of the {len(faces):,} photographs no two show one person; draw more,"
-                f" such as 2000, or none (0)"
-            )
+        self.identities = faces.identities
+        self.whitening = whitening_sample(faces, whiten, config.seed)
         self.precision = config.precision
         self.epochs = stage.epochs
         self.image_size = config.model.image_size
-        self.image_sizes = checked_sizes(stage.image_sizes, self.image_size)
-        check_two_photographs(faces, repr(str(faces.root)))
+        self.image_sizes = list(image_sizes) or [self.image_size]
         augmentation = Augmentation(stage.augment, config.model.image_size)
         images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)
-        conditions = attribute_classes(faces, stage.balance) if stage.balance else None
-        self.sampler = PKSampler(self.labels, stage.batch_size, stage.num_instances, config.seed, conditions)
+        conditions = attribute_classes(faces, balance) if balance else None
+        people, instances = fitting_batch(stage.batch_size, stage.num_instances, len(self.identities))
+        if people < stage.batch_size:
+            print(
+                f"train: {people} people train, fewer than train.batch_size = {stage.batch_size}; a batch has {instances} images"
+                f" of each in place of {stage.num_instances}"
+            )
+        self.sampler = PKSampler(self.labels, people, instances, config.seed, conditions, steps)
         self.batches = make_loader(images, self.sampler, config.data.workers)
         self.steps_per_epoch = len(self.sampler)
-        self.images_per_step = stage.batch_size * stage.num_instances
+        self.images_per_step = people * instances
         self.network = build_embedder(config.model)
         if stage.pretrained_weight:
             start_from(self.network, stage.pretrained_weight)
-        self.objective = build_objective(stage.terms, config.model.embedding_size, len(faces.identities))
+        self.objective = build_objective(stage.terms, config.model.embedding_size, len(self.identities), PROVIDED)
+
+    @classmethod
+    def check(  # type: ignore[override]  # its own options
+        cls,
+        config: Config,
+        faces: Manifest,
+        whiten: int = 0,
+        balance: str = "",
+        image_sizes: Sequence[int] = (),
+        steps: int = 0,
+    ) -> None:
+        stage, side = config.train, config.model.image_size
+        check_two_photographs(faces, repr(str(faces.root)))
+        fitting_batch(stage.batch_size, stage.num_instances, len(faces.identities))
+        if balance:
+            attribute_classes(faces, balance)
+        sample = faces.labels()[whitening_sample(faces, whiten, config.seed)]
+        if len(sample) and len(np.unique(sample)) == len(sample):
+            raise InputError(
+                f"train.recipe.whiten is {whiten}: of so few of the {len(faces):,} photographs no two show one person; draw"
+                f" more, such as 2000, or none (0)"
+            )
+        shown = Augmentation(stage.augment, side).output_side
+        if shown != side:
+            raise InputError(
+                f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
+                f" model.image_size = {side}; set that, or take out crop and augment with affine"
+            )
+        sizes = list(image_sizes)
+        if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != side):
+            raise InputError(
+                f"train.recipe.image_sizes is {sizes}; the sides should grow, from at least 16 up to model.image_size = {side}"
+            )
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):  # without memory and without drawing
+            embedder = build_embedder(config.model)
+            for size in sizes:
+                check_reads(embedder, size, config.model.backbone["name"])
+            build_objective(stage.terms, config.model.embedding_size, len(faces.identities), PROVIDED)
 
     def on_epoch_start(self, epoch: int) -> None:
         self.image_size = self.image_sizes[epoch * len(self.image_sizes) // self.epochs]
@@ -78,42 +135,62 @@ class Metric(Recipe):
 
     def forward(self, batch: Batch) -> Outcome:
         device = next(self.network.parameters()).device
+        images = resized(network_input(batch["image"], device), self.image_size)
         with mixed_precision(self.precision, device):
-            images = resized(network_input(batch["image"], device), self.image_size)
             embeddings = self.network(images)  # [B, D]
         # The objective is that of the whole batch, whose hardest triplets and centers may lie with another process.
         embeddings, labels = gather(embeddings.float()), gather(batch["label"].to(device))
-        terms = self.objective(embeddings, labels)
+        terms = self.objective(embeddings=embeddings, labels=labels, images=images)
         return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
 
     def deployable(self) -> nn.Module:
         if not len(self.whitening):
             return self.network
-        return whitened(self.network, self._embed(self.whitening), self.labels[self.whitening])
+        images = (self.photographs[index] for index in progress(self.whitening, "whiten", unit="photo", leave=False))
+        embeddings = embed_images(self.network, images, [self.photographs.file_names[index] for index in self.whitening])
+        return whitened(self.network, torch.from_numpy(embeddings.plain), self.labels[self.whitening])
 
-    @torch.no_grad()
-    def _embed(self, positions: np.ndarray) -> Tensor:
-        """The embeddings, float32 [N, D], of training photographs as they are."""
-        device = next(self.network.parameters()).device
-        embeddings = []
-        for start in progress(range(0, len(positions), EMBEDDED_AT_ONCE), "whiten", unit="batch", leave=False):
-            images = np.stack([self.photographs[index] for index in positions[start : start + EMBEDDED_AT_ONCE]])
-            embeddings.append(self.network(network_input(torch.from_numpy(images), device)))
-        return torch.cat(embeddings)
+    def training_state(self) -> dict[str, Any]:
+        """The network as it was trained, classifier and centers, and whose they are."""
+        state = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        state |= {f"objective.{name}": tensor for name, tensor in self.objective.state_dict().items()}
+        return {"state": state, "about": {"identities": self.identities}}
 
 
-def checked_sizes(sizes: list[int], image_size: int) -> list[int]:
-    """The sides that training goes through; InputError unless they grow up to `image_size`."""
-    if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != image_size):
+def whitening_sample(faces: Manifest, count: int, seed: int) -> np.ndarray:
+    """Positions, int64 ascending, of the photographs that teach the whitening: `count`, or all if there are fewer."""
+    return draw_some(len(faces), count, random_stream(seed, "whiten"))
+
+
+def fitting_batch(identities: int, images: int, people: int) -> tuple[int, int]:
+    """Identities in a batch, and images of each: as wanted, or of as many `people` as there are, with more images of each, so
+    that a batch stays about as large and the processes can share it evenly. Raises InputError if they cannot."""
+    if identities <= people:
+        return identities, images
+    most = identities * images // people
+    fitting = next((count for count in range(most, 1, -1) if people * count % world_size() == 0), 0)
+    if not fitting:
         raise InputError(
-            f"train.image_sizes is {sizes}; the sides should grow, from at least 16 up to model.image_size = {image_size}"
+            f"{people} people train, and no batch of up to {most} images of each can be shared evenly by {world_size()}"
+            f" processes; start fewer processes"
         )
-    return sizes or [image_size]
+    return people, fitting
+
+
+def check_reads(embedder: nn.Module, side: int, backbone: str) -> None:
+    """Raise InputError if the network, made for images of another size, cannot read those of `side` pixels."""
+    try:
+        embedder(torch.empty(2, 3, side, side))
+    except RuntimeError as error:
+        raise InputError(
+            f"train.recipe.image_sizes holds {side}, and {backbone} reads only images of model.image_size: its last layers"
+            f" weigh the map place by place; leave train.recipe.image_sizes empty"
+        ) from error
 
 
 def attribute_classes(faces: Manifest, attribute: str) -> np.ndarray:
     """The class of every face by `attribute`, int64 [N], -1 where unknown; InputError if no face has the attribute."""
     if attribute not in faces.attributes:
         known = ", ".join(faces.attributes) or "none"
-        raise InputError(f"train.balance is {attribute!r}, which the photographs do not have; known here: {known}")
+        raise InputError(f"train.recipe.balance is {attribute!r}, which the photographs do not have; known here: {known}")
     return codes(faces.table[attribute], faces.values(attribute))

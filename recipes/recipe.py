@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from common.config import Config
+from datasets.manifest import Manifest
+
 Batch = dict[str, Tensor]
 
 
@@ -18,16 +21,28 @@ class Outcome(NamedTuple):
 class Recipe(nn.Module):
     """A training method: it owns the model, whatever else is trained with it, and the batches.
 
-    Being a module, its state_dict is all that a snapshot needs of it. Its constructor takes the stage's settings, so an
-    extension is one new file and one line in this folder's `__init__.py`.
+    Its constructor is called with `config`, `faces` (the training manifest) and `photographs` (its pixels, in the same
+    order); all other parameters are the method's own options, set by `recipe: {name: ..., option: ...}`. Being a module,
+    its state_dict is all that a snapshot needs of it. A new method is one file and one line in this folder's `__init__.py`.
     """
 
     network: nn.Module
-    """What learns from images: its BatchNorms see them. Whatever else the recipe trains sees embeddings or logits."""
+    """The network that learns and, as `deployable` makes it, ships."""
     kind: str
     """Kind of the weight file: "pretext" or "embedder"."""
     steps_per_epoch: int
     images_per_step: int
+
+    def __init__(self):
+        super().__init__()
+        self.average: Any = None  # training.ema.WeightAverage of the network, where the loop keeps one
+
+    @classmethod
+    def check(cls, config: Config, faces: Manifest, **options: Any) -> None:
+        """Raise InputError for settings that cannot be trained with, before any photograph is decoded.
+
+        options: the recipe's own, of the right names and types.
+        """
 
     def loader(self, epoch: int) -> Iterable[Batch]:
         """The batches of an epoch."""
@@ -37,17 +52,34 @@ class Recipe(nn.Module):
         """One step's terms and observations."""
         raise NotImplementedError
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimiser trains: groups of `params`, which may have their own `lr_scale`, `weight_decay` or `clip`."""
+        return [{"params": [weight for weight in self.parameters() if weight.requires_grad]}]
+
+    def image_networks(self) -> list[nn.Module]:
+        """The networks that see images, whose BatchNorms are therefore those of the whole batch; what else the recipe has
+        sees embeddings or logits."""
+        return [self.network]
+
     def on_epoch_start(self, epoch: int) -> None:
         """Called before the first batch of an epoch."""
+
+    def on_step_start(self) -> None:
+        """Called before the forward pass of a step."""
 
     def on_step_end(self) -> None:
         """Called after the optimiser's step."""
 
     def deployable(self) -> nn.Module:
         """The model that is validated and written to the weight file: the network, or what is made of it. Asked for with the
-        recipe in evaluation mode, and by the leading process alone."""
+        recipe in evaluation mode, and by the main process alone."""
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:
         """Plain values that go into the weight file beside the configuration."""
         return {}
+
+    def training_state(self) -> dict[str, Any] | None:
+        """What only training needs and a teacher or a later training may want: {"state": tensors by name, "about": plain
+        values}, kept in a second file. None: nothing."""
+        return None

@@ -1,8 +1,10 @@
 """A run without photographs or loop: a few numbers that change from epoch to epoch, saved as the loop saves its own."""
 
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -15,7 +17,6 @@ EPOCHS = 3
 
 def short_config(results: Path, **settings: Any) -> Config:
     values = {"name": "short", "results": str(results), "threads": 1, "train": {"epochs": EPOCHS}}
-    values["model"] = {"backbone": "small", "image_size": 32, "embedding_size": 8}
     return read_config([], values | settings)
 
 
@@ -43,6 +44,14 @@ def carry_out(config: Config, classifier: bool = False, data_digest: str = "d") 
             run.save_log(done)
             run.save_snapshot(model, optimizer, done)
         return run.finish()
+
+
+def without_data(monkeypatch: pytest.MonkeyPatch, script: ModuleType) -> None:
+    """Let `script` (run.py) believe that there are photographs and pairs, and that all settings fit them."""
+    monkeypatch.setattr(script, "open_reader", lambda data: SimpleNamespace(faces=lambda split: None))
+    monkeypatch.setattr(script, "open_pairs", lambda config: (None, None))
+    for check in ("check_settings", "check_output"):
+        monkeypatch.setattr(script, check, lambda *arguments: None)
 
 
 def files(results: Path) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ import run as solution
 import train
 from common.errors import InputError
 from common.files import claimed, locked
-from tests.short_run import carry_out, files, short_config
+from tests.short_run import carry_out, files, short_config, without_data
 from training.locks import reserved_runs
 
 ROOT = Path(__file__).parent.parent
@@ -79,7 +79,7 @@ def test_every_stage_says_so_before_it_reads_a_photograph(tmp_path):
 
 
 def test_a_whole_run_holds_both_stages_from_its_beginning(tmp_path, monkeypatch):
-    monkeypatch.setattr(solution, "open_pairs", lambda config: None)
+    without_data(monkeypatch, solution)
     config = short_config(tmp_path)
     for name in ("short", "short-pretext"):
         with other_process(lock_of(tmp_path, name)), pytest.raises(InputError, match=f"another process is training '{name}'"):

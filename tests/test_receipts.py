@@ -14,7 +14,7 @@ import training.run
 from common.errors import InputError
 from models.archive import load_tensors, save_tensors
 from models.weights import load_weights
-from tests.short_run import carry_out, files, short_config
+from tests.short_run import carry_out, files, short_config, without_data
 from training.run import Run
 
 SNAPSHOT = "train/weights/short.snapshot"
@@ -135,7 +135,7 @@ def test_a_whole_run_that_one_stage_forbids_begins_with_none(tmp_path, monkeypat
     """Of a pretext of fp32 and an embedder of fp32, neither may be replaced by bf16 alone, nor trained in vain."""
     config = short_config(tmp_path)
     trained = []
-    monkeypatch.setattr(solution, "open_pairs", lambda config: None)
+    without_data(monkeypatch, solution)
     monkeypatch.setattr(solution, "train_pretext", lambda config: trained.append("pretext") or tmp_path / "p.pt")
     monkeypatch.setattr(solution, "train", lambda config: trained.append("train") or tmp_path / "w.pt")
     monkeypatch.setattr(solution, "evaluate", lambda config: tmp_path)

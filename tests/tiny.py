@@ -10,13 +10,13 @@ from common.config import ModelConfig
 
 LIGHT = {
     "inception_resnet_v1": {"image_size": 75, "max_parameters": 30_000_000},  # smaller it does not come
-    "resnet_ir": {"backbone_options": {"units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
+    "resnet_ir": {"backbone": {"name": "resnet_ir", "units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
 }
 
 
 def light_model(backbone: str, **fields: Any) -> ModelConfig:
     """The settings of a model that is as quick to build and run as this backbone allows, and the fields given."""
-    return ModelConfig(backbone=backbone, **{"image_size": 32, **LIGHT.get(backbone, {}), **fields})
+    return ModelConfig(**{"backbone": backbone, "image_size": 32, **LIGHT.get(backbone, {}), **fields})
 
 
 def draw_people(root: Path, people: int = 12, photographs: int = 5, side: int = 40, suffix: str = "png") -> Path:
@@ -42,7 +42,7 @@ def tiny_settings(root: Path, results: Path, **overrides: str) -> list[str]:
         "precision": "fp32",
         "data.reader": "folder",
         "data.root": str(root),
-        "data.pairs": 40,
+        "data.reader.pairs": 40,
         "model.backbone": "small",
         "model.embedding_size": 16,
         "model.image_size": 24,
@@ -55,10 +55,10 @@ def tiny_settings(root: Path, results: Path, **overrides: str) -> list[str]:
         "train.lr": 0.0005,
         "train.validate_every": 2,
         "train.save_every": 1,
-        "train.whiten": 0,
-        "train.augment.rotation": 10,
-        "train.augment.brightness": 0.2,
-        "train.augment.erasing": 0.5,
+        "train.recipe.whiten": 0,
+        "train.augment.affine.rotation": 10,
+        "train.augment.colour.brightness": 0.2,
+        "train.augment.erasing.probability": 0.5,
         "train.terms.softmax.smoothing": 0.1,
         "train.terms.triplet.weight": 1.0,
         "train.terms.center.weight": 0.01,

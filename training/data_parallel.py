@@ -19,7 +19,8 @@ def distribute(recipe: Recipe, device: torch.device, sync_norm: bool) -> Callabl
     if world_size() == 1:
         return recipe
     if sync_norm:
-        synchronise(recipe.network, device)
+        for network in recipe.image_networks():
+            synchronise(network, device)
     barrier()  # none may write before all have read what is there
     # Buffers are either synchronised or the leading process's own affair: without sync_norm its statistics are what ships.
     return DistributedDataParallel(recipe, forward_sync_buffers=False)

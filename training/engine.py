@@ -2,21 +2,24 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from common.devices import seed_share
+from common.devices import channels_last, seed_share
 from common.errors import InputError
 from common.progress import progress as progress_bar
 from distributed.memory import keep_freed_memory
 from distributed.processes import is_main_process
-from recipes.recipe import Recipe
+from recipes.recipe import Batch, Outcome, Recipe
 from training.data_parallel import distribute
-from training.optimisers import build_optimizer, build_schedule
+from training.ema import WeightAverage
+from training.optimisers import OPTIMIZERS, clip_gradients, set_learning_rate
 from training.run import Progress, Run
+from training.schedules import SCHEDULES
 
 Validate = Callable[[nn.Module], dict[str, Any]]  # a deployable model -> figures, `score` (higher is better) among them
 
@@ -24,7 +27,7 @@ Validate = Callable[[nn.Module], dict[str, Any]]  # a deployable model -> figure
 def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
     """Train `recipe` as `run.stage` says and return the path of the best weights, by validation score.
 
-    Without `validate` the last epoch's weights are kept. Of several processes the leading one alone validates and writes,
+    Without `validate` the last epoch's weights are kept. Of several processes the main one alone validates and writes,
     and so decides which weights are best; the others meet it again at the next step. Raises InputError for a loss that is
     not finite and for 0 epochs.
     """
@@ -35,9 +38,10 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
         return run.weights
     if run.device.type == "cpu":
         keep_freed_memory()
-    recipe.to(run.device, memory_format=torch.channels_last)
-    optimizer = build_optimizer(stage.optimizer, [weight for weight in recipe.parameters() if weight.requires_grad], stage.lr)
-    schedule = build_schedule(stage.schedule, stage.epochs)
+    channels_last(recipe).to(run.device)
+    recipe.average = WeightAverage(recipe.network, stage.ema) if stage.ema else None
+    optimizer = OPTIMIZERS.build(stage.optimizer, groups=recipe.parameter_groups(), lr=stage.lr)
+    schedule = SCHEDULES.build(stage.schedule, epochs=stage.epochs)
     done = run.restore(recipe, optimizer)
     forward = distribute(recipe, run.device, run.sync_norm)
     steps = recipe.steps_per_epoch
@@ -47,19 +51,14 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
             recipe.train()
             recipe.on_epoch_start(epoch)
             seed_share(run.seed, epoch)
-            for step, batch in enumerate(recipe.loader(epoch)):
-                set_learning_rate(optimizer, stage.lr * schedule(epoch + step / steps))
-                outcome = forward(batch)
-                loss = total(outcome.terms, epoch, step)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                recipe.on_step_end()
+            for number, batch in enumerate(recipe.loader(epoch)):
+                set_learning_rate(optimizer, stage.lr * schedule(epoch + number / steps))
+                outcome = step(recipe, forward, optimizer, batch, stage.clip, f"epoch {epoch + 1}, step {number + 1}")
                 means.add(outcome.terms | outcome.observed)
                 bar.update()
             if not is_main_process():
                 continue
-            row = {"epoch": epoch + 1, "lr": optimizer.param_groups[0]["lr"], **means.rounded()}
+            row = {"epoch": epoch + 1, "lr": stage.lr * schedule(epoch + (steps - 1) / steps), **means.rounded()}
             bar.set_postfix({name: f"{value:.3f}" for name, value in means.rounded().items()}, refresh=False)
             seconds = time.monotonic() - started
             pace = {"seconds": round(seconds, 2), "images_per_second": round(steps * recipe.images_per_step / seconds, 1)}
@@ -73,33 +72,54 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
     return run.finish()
 
 
+def step(
+    recipe: Recipe,
+    forward: Callable[[Batch], Outcome],
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    clip: float = 0.0,
+    where: str = "this step",
+) -> Outcome:
+    """One step of training: forward, backward, clipping, update.
+
+    forward: the recipe itself, or what spreads it over processes. where: what to call the step in an error.
+    """
+    recipe.on_step_start()
+    outcome = forward(batch)
+    loss = total(outcome.terms, where)
+    optimizer.zero_grad()
+    loss.backward()
+    clip_gradients(optimizer, clip)
+    optimizer.step()
+    if recipe.average is not None:
+        recipe.average.update(recipe.network)
+    recipe.on_step_end()
+    return outcome
+
+
 def keep_best(recipe: Recipe, run: Run, validate: Validate | None, done: Progress) -> dict[str, Any]:
     """Validate, write the weights if they are the best so far (the last, if nothing validates), return the figures."""
     recipe.eval()
-    model = recipe.deployable()
-    figures = validate(model) if validate else {}
-    score = figures.get("score")
-    if score is None or done.best is None or score > done.best:
-        done.best = score
-        run.save_best(recipe.kind, model, {**recipe.about(), "validation": figures})
+    with recipe.average.applied_to(recipe.network) if recipe.average is not None else nullcontext():
+        model = recipe.deployable()
+        figures = validate(model) if validate else {}
+        score = figures.get("score")
+        if score is None or done.best is None or score > done.best:
+            done.best = score
+            run.save_best(recipe.kind, model, {**recipe.about(), "validation": figures})
     return {"validation": figures}
 
 
-def total(terms: dict[str, Tensor], epoch: int, step: int) -> Tensor:
+def total(terms: dict[str, Tensor], where: str) -> Tensor:
     """The sum of the named terms; InputError that names the term that is not finite."""
-    loss = sum(terms.values())
+    loss = torch.stack(list(terms.values())).sum()
     if not torch.isfinite(loss):
         culprits = [name for name, term in terms.items() if not torch.isfinite(term)]
         raise InputError(
-            f"the loss is not finite in epoch {epoch + 1}, step {step + 1}: term {', '.join(culprits) or 'sum'}"
+            f"the loss is not finite in {where}: term {', '.join(culprits) or 'sum'}"
             f" = {', '.join(str(terms[name].item()) for name in culprits)}; lower --lr or that term's weight"
         )
     return loss
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 class Means:

@@ -1,9 +1,10 @@
 """Muon: steps that move every direction of a matrix alike (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon)."""
 
 from collections import defaultdict
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Of the iteration, as published: chosen to lift small singular values fast, at the price of ending between 0.7 and 1.2."""
@@ -22,7 +23,7 @@ class Muon(torch.optim.Adam):
 
     def __init__(
         self,
-        parameters: list[nn.Parameter],
+        groups: list[dict[str, Any]],
         lr: float,
         matrix_lr: float,
         momentum: float,
@@ -33,13 +34,13 @@ class Muon(torch.optim.Adam):
         for name, value in {"rounds": rounds, "every": every}.items():
             if value < 1:
                 raise ValueError(f"{name} is {value}; it should be at least 1")
-        super().__init__(parameters, lr=lr, betas=betas, fused=True)
+        super().__init__(groups, lr=lr, betas=betas, fused=True)
         self.matrix_lr, self.momentum, self.rounds, self.every = matrix_lr, momentum, rounds, every
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        matrices = [weight for group in self.param_groups for weight in group["params"] if is_matrix(weight)]
-        matrices = [weight for weight in matrices if weight.grad is not None]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is ever given
+        rates = {weight: group["lr"] for group in self.param_groups for weight in group["params"] if is_matrix(weight)}
+        matrices = [weight for weight in rates if weight.grad is not None]
         gradients = [weight.grad for weight in matrices]
         for weight in matrices:
             weight.grad = None  # Adam passes over it
@@ -57,9 +58,9 @@ class Muon(torch.optim.Adam):
                 alike[weight.shape].append((weight, direction.flatten(1)))
         for (rows, columns, *_), pairs in alike.items():
             steps = orthogonal(torch.stack([direction for _, direction in pairs]), self.rounds)
-            length = self.param_groups[0]["lr"] * self.matrix_lr * self.every * max(rows, columns) ** 0.5
+            length = self.matrix_lr * self.every * max(rows, columns) ** 0.5  # in units of the learning rate
             for (weight, _), step in zip(pairs, steps, strict=True):
-                weight.sub_(step.view_as(weight), alpha=length)
+                weight.sub_(step.view_as(weight), alpha=rates[weight] * length)
 
 
 def is_matrix(weight: Tensor) -> bool:

@@ -1,39 +1,43 @@
-"""Optimisers by name, and learning-rate schedules as pure functions of the progress: nothing in them to save or restore."""
+"""Optimisers by name.
 
-import math
-from collections.abc import Callable, Sequence
+Each is built with parameter groups, dictionaries of the tensor library's optimisers: `params`, and for a group of its own
+`weight_decay`, `lr_scale` (factor on the learning rate) or `clip` (largest gradient norm of the group).
+"""
+
+from typing import Any
 
 import torch
-from torch import nn
 
-from common.errors import InputError
 from common.registry import Registry
 from training.muon import Muon
 
-Schedule = Callable[[float], float]  # epochs done, with fraction -> factor on the base learning rate
+Groups = list[dict[str, Any]]
 
 
-def adam(parameters: list[nn.Parameter], lr: float, weight_decay: float = 0.0, beta1: float = 0.9, beta2: float = 0.999):
+def adam(groups: Groups, lr: float, weight_decay: float = 0.0, beta1: float = 0.9, beta2: float = 0.999) -> torch.optim.Optimizer:
     """Kingma and Ba, arXiv 1412.6980."""
-    return torch.optim.Adam(parameters, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
+    return torch.optim.Adam(groups, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
 
 
-def adamw(parameters: list[nn.Parameter], lr: float, weight_decay: float = 0.01, beta1: float = 0.9, beta2: float = 0.999):
+def adamw(
+    groups: Groups, lr: float, weight_decay: float = 0.01, beta1: float = 0.9, beta2: float = 0.999
+) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay: Loshchilov and Hutter, arXiv 1711.05101. Matrices decay, vectors do not."""
-    groups = [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), fused=True)
+    split: Groups = []
+    for group in groups:
+        matrices = [parameter for parameter in group["params"] if parameter.ndim > 1]
+        vectors = [parameter for parameter in group["params"] if parameter.ndim <= 1]
+        split += [{"weight_decay": weight_decay, **group, "params": matrices}, {**group, "params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in split if group["params"]], lr=lr, betas=(beta1, beta2), fused=True)
 
 
-def sgd(parameters: list[nn.Parameter], lr: float, momentum: float = 0.9, weight_decay: float = 0.0):
+def sgd(groups: Groups, lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
-    return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
 
 
 def muon(
-    parameters: list[nn.Parameter],
+    groups: Groups,
     lr: float,
     matrix_lr: float = 1.0,
     momentum: float = 0.95,
@@ -41,55 +45,28 @@ def muon(
     every: int = 1,
     beta1: float = 0.9,
     beta2: float = 0.999,
-):
+) -> torch.optim.Optimizer:
     """Orthogonal momentum for 1x1 convolutions, Adam for the rest: see `training.muon.Muon`."""
-    return Muon(parameters, lr, matrix_lr, momentum, rounds, every, betas=(beta1, beta2))
-
-
-def constant(epochs: int) -> Schedule:
-    """The base rate throughout."""
-    return lambda epoch: 1.0
-
-
-def multistep(epochs: int, milestones: Sequence[int], gamma: float = 0.1) -> Schedule:
-    """Times `gamma` from each milestone epoch on."""
-    return lambda epoch: gamma ** sum(epoch >= milestone for milestone in milestones)
-
-
-def one_cycle(epochs: int, warmup: float = 0.2, start: float = 0.04, end: float = 1e-3) -> Schedule:
-    """Up from `start` during the first `warmup` share, then down to `end`, both along a cosine (Smith and Topin,
-    "Super-Convergence", arXiv 1708.07120)."""
-    if not 0 < warmup < 1:
-        raise ValueError(f"warmup is {warmup}; it should lie between 0 and 1")
-
-    def factor(epoch: float) -> float:
-        share = epoch / epochs
-        if share < warmup:
-            return _cosine(start, 1.0, share / warmup)
-        return _cosine(1.0, end, (share - warmup) / (1 - warmup))
-
-    return factor
-
-
-def _cosine(first: float, last: float, share: float) -> float:
-    return last + (first - last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
+    return Muon(groups, lr, matrix_lr, momentum, rounds, every, betas=(beta1, beta2))
 
 
 OPTIMIZERS = Registry("optimizer", {"adam": adam, "adamw": adamw, "muon": muon, "sgd": sgd})
-SCHEDULES = Registry("schedule", {"constant": constant, "multistep": multistep, "one_cycle": one_cycle})
+"""Built with `groups` and `lr`, the base learning rate."""
 
 
-def build_optimizer(spec: dict, parameters: list[nn.Parameter], lr: float) -> torch.optim.Optimizer:
-    """The optimiser that `spec` = {name, options} describes."""
-    return OPTIMIZERS.build(*_name_and_options(spec, "optimizer"), parameters=parameters, lr=lr)
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group the rate, times its own `lr_scale` if it has one."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)
 
 
-def build_schedule(spec: dict, epochs: int) -> Schedule:
-    """The schedule that `spec` = {name, options} describes."""
-    return SCHEDULES.build(*_name_and_options(spec, "schedule"), epochs=epochs)
-
-
-def _name_and_options(spec: dict, kind: str) -> tuple[str, dict]:
-    if not isinstance(spec.get("name"), str):
-        raise InputError(f"{kind} is {spec}; it should have a name, such as {{name: adam}} or {{name: constant}}")
-    return spec["name"], {key: value for key, value in spec.items() if key != "name"}
+def clip_gradients(optimizer: torch.optim.Optimizer, limit: float) -> None:
+    """Shorten the gradient to a norm of at most `limit` (0: any); a group with a `clip` of its own is clipped by itself."""
+    together = []
+    for group in optimizer.param_groups:
+        if "clip" not in group:
+            together += group["params"]
+        elif group["clip"]:
+            torch.nn.utils.clip_grad_norm_(group["params"], group["clip"])
+    if limit and together:
+        torch.nn.utils.clip_grad_norm_(together, limit)

@@ -49,7 +49,7 @@ class Progress:
         history = isinstance(self.history, list) and all(isinstance(row, dict) for row in self.history)
         if type(self.epoch) is not int or not history or not len(self.history) == self.epoch <= epochs:
             raise ValueError(f"of {epochs} epochs {self.epoch!r:.50} are done, and the log does not have as many lines")
-        if self.best is not None and type(self.best) is not float:
+        if self.best is not None and type(self.best) not in (int, float):
             raise ValueError(f"the best score is {self.best!r:.50}")
         json.dumps(self.history)  # raises TypeError: tensors and the like cannot be logged
 

@@ -43,9 +43,10 @@ class BatchSampler:
 
 
 class ShuffledSampler(BatchSampler):
-    """Every photograph once an epoch, in random order; a last incomplete batch is left out unless it is the only one."""
+    """Every photograph once an epoch, in random order; a last incomplete batch is left out unless it is the only one. With
+    `steps`, so many batches an epoch, from as many such rounds as it takes."""
 
-    def __init__(self, size: int, batch_size: int, seed: int):
+    def __init__(self, size: int, batch_size: int, seed: int, steps: int = 0):
         super().__init__(seed)
         self.size = size
         self.batch_size = min(batch_size, size)
@@ -55,17 +56,23 @@ class ShuffledSampler(BatchSampler):
                 f" --batch_size should be a multiple of {world_size()}, at most {size}"
             )
 
+        self.a_round = self.size // self.batch_size  # batches
+        self.steps = steps or self.a_round
+
     def __len__(self) -> int:
-        return self.size // self.batch_size
+        return self.steps
 
     def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
-        order = random.permutation(self.size)
-        for batch in range(len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        for step in range(self.steps):
+            place = step % self.a_round
+            if place == 0:
+                order = random.permutation(self.size)
+            yield order[place * self.batch_size : (place + 1) * self.batch_size]
 
 
 class PKSampler(BatchSampler):
-    """P identities x K images a batch (Hermans et al., arXiv 1703.07737); every identity at most once an epoch.
+    """P identities x K images a batch (Hermans et al., arXiv 1703.07737); every identity at most once an epoch, or, with
+    `steps`, at most once in each of as many rounds through all identities as fill so many batches.
 
     labels: int64 [N], identity of each photograph. An identity with fewer than K photographs repeats them, each as
     evenly as possible. The last identities of an epoch that do not fill a batch wait for the next one.
@@ -73,24 +80,28 @@ class PKSampler(BatchSampler):
     through its conditions. Where most photographs are frontal, this is what brings the rare angles into the batch.
     """
 
-    def __init__(self, labels: np.ndarray, identities: int, images: int, seed: int, conditions: np.ndarray | None = None):
+    def __init__(
+        self, labels: np.ndarray, identities: int, images: int, seed: int, conditions: np.ndarray | None = None, steps: int = 0
+    ):
         super().__init__(seed)
         self.conditions = conditions
         self.identities = identities
         self.images = images
         self.members = _positions(np.asarray(labels))
         if len(self.members) < identities:
-            raise InputError(
-                f"a batch needs {identities} identities and the training set has {len(self.members)}; lower --batch_size"
-            )
+            raise InputError(f"a batch needs {identities} identities and the training set has {len(self.members)}")
+        self.a_round = len(self.members) // self.identities  # batches
+        self.steps = steps or self.a_round
 
     def __len__(self) -> int:
-        return len(self.members) // self.identities
+        return self.steps
 
     def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
-        order = random.permutation(len(self.members))
-        for batch in range(len(self)):
-            chosen = order[batch * self.identities : (batch + 1) * self.identities]
+        for step in range(self.steps):
+            place = step % self.a_round
+            if place == 0:
+                order = random.permutation(len(self.members))
+            chosen = order[place * self.identities : (place + 1) * self.identities]
             yield np.concatenate([self._images_of(identity, random) for identity in chosen])
 
     def _images_of(self, identity: int, random: np.random.Generator) -> np.ndarray:
