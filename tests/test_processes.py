@@ -28,8 +28,9 @@ FIFTY |= {"evaluate__flip": "true"}  # as the default recipe, which train.py has
 FAILING = """
 import sys
 sys.path.insert(0, {root!r})
-import processes, train
+import train
 from common.errors import InputError, run_script
+from distributed import processes
 from recipes.metric import Metric
 
 steps = []
