@@ -68,6 +68,7 @@ def test_a_run_leaves_weights_logs_receipts_and_a_submission(finished, people):
         "train/weights/tiny-pretext.pt",
         "train/weights/tiny-pretext.json",
         "train/weights/tiny.pt",
+        "train/weights/tiny.classifier.pt",
         "train/weights/tiny.json",
         "train/logs/tiny-pretext.jsonl",
         "train/logs/tiny.jsonl",
