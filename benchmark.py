@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import Section
-from common.config import DataConfig
-from common.errors import InputError, run_script
+from common.config import MOST_THREADS, DataConfig
+from common.errors import InputError, brief, run_script
 from models.serving import require_packages
 
 
@@ -41,7 +41,7 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
         yield epoch_section(112, identities=2 if quick else 8, batches=2, rounds=1 if quick else 2)
 
     def scoring() -> Iterator[Section]:
-        for data in [DataConfig(reader="twin")] + ([DataConfig(reader="cfp", root=cfp, fold=2)] if cfp else []):
+        for data in [DataConfig(reader="twin")] + ([DataConfig(reader={"name": "cfp", "fold": 2}, root=cfp)] if cfp else []):
             if quick:
                 yield scoring_section(data, 112, most=200, reference_pairs=48, rounds=1)
                 continue
@@ -73,8 +73,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of every candidate (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the report (default: %(default)s)")
     options = parser.parse_args()
-    if options.threads < 1:
-        raise InputError(f"--threads is {options.threads}; it should be at least 1")
+    if not 1 <= options.threads <= MOST_THREADS:
+        raise InputError(f"--threads is {brief(options.threads)}; it should be at least 1 and at most {MOST_THREADS:,}")
     require_packages()
     from benchmarks.report import environment, markdown, write
 
