@@ -65,7 +65,7 @@ def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
     try:
         with processes.joined():
             story()
-    except InputError as error:
+    except (InputError, processes.JoinError) as error:
         processes.end(2, f"\n{name}: {error}")
     except OSError as error:  # a full disk, a folder without write permission
         processes.end(2, f"\n{name}: {error.strerror or error}: {error.filename or 'no file named'}")
