@@ -112,7 +112,7 @@ def chosen_config(arguments: Arguments) -> Config:
 
 
 def settings_of(section: Any, prefix: str = "") -> Iterator[Setting]:
-    """Every single setting in a config or a section of it, with names such as train.augment.flip."""
+    """Every single setting in a config or a section of it, with names such as train.optimizer."""
     for field in dataclasses.fields(section):
         value = getattr(section, field.name)
         if dataclasses.is_dataclass(value):

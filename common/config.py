@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from common.errors import InputError, brief, listing, shortened
@@ -32,14 +32,16 @@ Choice = Annotated[Any, AfterValidator(_canonical)]
 """A name and its options: given as a bare name or as {name: ..., option: value}, kept as the latter."""
 
 
-def _distinct(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _each_once(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     names = [choice["name"] for choice in choices]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"it should name {listing(twice)} once")
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{listing(twice)} stands in it more than once, and each name may stand there once")
     return choices
 
 
-Choices = Annotated[list[Choice], AfterValidator(_distinct)]
+Choices = Annotated[list[Choice], AfterValidator(_each_once)]
+"""A list of choices, each name once, since a mapping laid on the list addresses its entries by their names."""
 MOST_IMAGES = 65_536  # in a batch
 MOST_THREADS = 1024  # the tensor library aborts for want of memory where there are very many
 Share = float  # a number in [0, 1]
@@ -90,36 +92,6 @@ class ModelConfig:
 
 
 @settings
-class AugmentConfig:
-    crop: NonNegativeInt = 0
-    """Side of a random crop, in pixels; 0 keeps the whole image."""
-    flip: Share = _probability(0.5)
-    """Probability of a horizontal mirror; labels that a mirror changes (camera angles) are mirrored with it."""
-    rotation: float = Field(default=0.0, ge=0.0, le=180.0)
-    """Largest rotation either way, in degrees."""
-    scale: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Largest zoom either way, as a share of the size."""
-    shift: Share = _probability(0.0)
-    """Largest shift either way and per axis, as a share of the side."""
-    brightness: Share = _probability(0.0)
-    """Brightness factor drawn from 1 - b to 1 + b."""
-    contrast: Share = _probability(0.0)
-    """Contrast factor drawn from 1 - c to 1 + c."""
-    saturation: Share = _probability(0.0)
-    """Saturation factor drawn from 1 - s to 1 + s."""
-    hue: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Largest turn of the hue either way, as a share of the colour circle."""
-    grey: Share = _probability(0.0)
-    """Probability of dropping the colour."""
-    erasing: Share = _probability(0.0)
-    """Probability of erasing a rectangle of 2 to 33 % of the image (Zhong et al., arXiv 1708.04896)."""
-    hat: Share = _probability(0.0)
-    """Probability of painting the top 15 to 33 % of the image in one random colour: hair is not identity."""
-    mask: Share = _probability(0.0)
-    """Probability of painting the bottom 30 to 45 % of the image in one random colour, mouth and chin with it."""
-
-
-@settings
 class StageConfig:
     """What the two training stages share."""
 
@@ -144,8 +116,8 @@ class StageConfig:
     """Epochs between validations; the last epoch is always validated."""
     save_every: PositiveInt = 1
     """Epochs between snapshots, from which --resume goes on; where an epoch takes seconds, writing each costs a few percent."""
-    augment: AugmentConfig = AugmentConfig()
-    """What happens to a training image."""
+    augment: Choices = _chosen("flip", many=True)
+    """What happens to a training image, step by step: [flip, {name: affine, rotation: 10}, {name: erasing, probability: 0.2}]."""
 
 
 @settings
@@ -313,7 +285,7 @@ def _merge_choices(below: Any, over: Mapping[str, Any]) -> Any:
     if not isinstance(below, list):  # which will be told when it becomes a Config
         return below
     try:
-        entries = {choice["name"]: choice for choice in _distinct([_canonical(choice) for choice in below])}
+        entries = {choice["name"]: choice for choice in _each_once([_canonical(choice) for choice in below])}
     except ValueError:  # and so will what is no list of choices
         return below
     for name, options in over.items():

@@ -9,6 +9,7 @@ from common.cli import Arguments, as_typed, chosen_config, read_arguments, setti
 from common.config import ENVIRONMENT, Config, experiment, make_config, merge, read_config
 from common.errors import InputError
 from common.plain import parse_value
+from datasets.batches.augment import Augmentation
 from datasets.readers import READERS
 from losses import build_objective
 from models.embedder import build_embedder
@@ -28,6 +29,7 @@ def test_every_shipped_config_builds_what_it_describes(path):
     READERS.check(config.data.reader, ("root",))
     for stage, recipes in ((config.pretext, PRETEXT_RECIPES), (config.train, TRAIN_RECIPES)):
         recipes.check(stage.recipe, GIVEN)
+        Augmentation(stage.augment, config.model.image_size)
         OPTIMIZERS.build(stage.optimizer, groups=[{"params": list(embedder.parameters())}], lr=stage.lr)
         schedule = SCHEDULES.build(stage.schedule, epochs=stage.epochs)
         assert all(0 < schedule(epoch) <= 1 for epoch in (0, stage.epochs / 2, stage.epochs))
@@ -49,12 +51,17 @@ def test_triarchy_keeps_the_originals_constants():
         ({"sede": 1}, "unknown setting 'sede'; known here: name, seed"),
         ({"seed": "one"}, "setting 'seed' is 'one'.*integer"),
         ({"seed": -1}, "setting 'seed' is -1.*greater than or equal to 0"),
-        ({"train": {"augment": {"flip": 2.0}}}, "setting 'train.augment.flip' is 2.0"),
+        ({"train": {"ema": 2.0}}, "setting 'train.ema' is 2.0"),
+        ({"train": {"augment": ["flip", "hat", {"name": "flip"}]}}, "setting 'train.augment' is .*: flip stands in it more than"),
+        ({"train": {"augment": {"flip": 0.5}}}, "setting 'train.augment' is .*valid array"),
         ({"train": 3}, "setting 'train' is 3"),
         ({"evaluate": {"rule": "mean"}}, "'calibrated' or 'median'"),
         ({"name": "../escape"}, "setting 'name'"),
         ({"train": {"lr": float("nan")}}, "setting 'train.lr' is nan, .*finite"),
-        ({"train": {"terms": ["softmax", {"name": "softmax", "smoothing": 0.2}]}}, "'train.terms'.*name softmax once"),
+        (
+            {"train": {"terms": ["softmax", {"name": "softmax", "smoothing": 0.2}]}},
+            "'train.terms'.*softmax stands in it more than once",
+        ),
         ({"train": {"terms": {"softmax": {}}}}, "setting 'train.terms'.*array"),
         ({"train": {"terms": [5]}}, "setting 'train.terms.0' is 5, .*a name, or"),
         ({"train": {"optimizer": {"beta1": 0.5}}}, "setting 'train.optimizer' is .*a name, or"),
@@ -162,7 +169,8 @@ def test_options_of_a_choice_follow_its_name_on_the_command_line():
         (["--data.reader=cfp"], "cfp"),
         (["--data.reader.fold=3", "--data.reader=cfp"], "cfp"),
         (["--data.reader={name: orl}"], "orl"),
-        (["--data.reader=folder"], "twin"),
+        (["--data.reader=folder"], "folder"),
+        (["--data.reader=kface"], "twin"),
         (["--data.reader.fold=3"], "twin"),
         (["--data.reader=unknown"], "twin"),
         (["--data.reader=CFP"], "twin"),
@@ -219,11 +227,13 @@ def test_command_line_reaches_every_setting():
     settings = list(settings_of(Config()))
     names = [setting.name for setting in settings]
     assert len(names) == len(set(names)) > 40 and all(setting.text for setting in settings)
-    argv = ["--epochs", "5", "--lr=1e-2", "--seed", "7", "--resume", "--train.augment.flip=0", "--train.terms.center.weight=0.5"]
-    arguments = read_arguments("x", {"epochs": "train.epochs", "lr": "train.lr"}, [*argv, "--name", "12"])
+    argv = ["--epochs", "5", "--lr=1e-2", "--seed", "7", "--resume", "--train.augment.flip.probability=0"]
+    argv += ["--train.terms.center.weight=0.5", "--name", "12"]
+    arguments = read_arguments("x", {"epochs": "train.epochs", "lr": "train.lr"}, argv)
     config = read_config([CONFIGS[0].parent / "triarchy.yaml"], arguments.overrides)
     assert (config.train.epochs, config.train.lr, config.seed, config.resume, config.name) == (5, 0.01, 7, True, "12")
-    assert config.train.augment.flip == 0 and [term["weight"] for term in config.train.terms] == [1.0, 1.0, 0.5]
+    assert config.train.augment == [{"name": "flip", "probability": 0}]
+    assert [term["weight"] for term in config.train.terms] == [1.0, 1.0, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_evaluation_checks_its_config_before_it_looks_for_weights(tmp_path, text
         "evaluate.batch_size": ("0", str(10**12)),
         "evaluate.folds": ("1", str(10**12)),
         "evaluate.rule": ("NaN", "Infinity"),
-        "train.augment.rotation": ("NaN", "Infinity"),
+        "train.augment.flip.probability": ("NaN", "Infinity"),
         "seed": (str(2**63), "-1"),
         "name": ("", ".hidden", "a/b", "a\nb"),
     }.items(),
