@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.config import Config, make_config, merge, read_yaml
+from common.config import Config, make_config, merge, read_layer
 from common.errors import InputError
 from datasets.manifest import Manifest, Pairs
 from datasets.photographs.photographs import decode_all
@@ -37,7 +37,7 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     """
     layers: dict[str, Any] = {}
     for path in configs:
-        layers = merge(layers, read_yaml(path))
+        layers = merge(layers, read_layer(path))
     weight = merge(layers, overrides).get("evaluate", {}).get("model_weight")
     if not weight:
         raise InputError("which weights? pass --model_weight results/train/weights/<run>.pt")
