@@ -14,13 +14,13 @@ from common.errors import InputError, listing
 from common.files import write_whole
 
 FORMAT = 1
-WEIGHT_KINDS = ("pretext", "embedder")
+WEIGHT_KINDS = ("pretext", "embedder", "classifier")
 
 
 def save_weights(path: Path, kind: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
     """Write a weight file, byte-identical for equal content.
 
-    kind: "pretext" or "embedder". about: plain values (config, threshold, score ...).
+    kind: one of WEIGHT_KINDS. about: plain values (config, threshold, score ...).
     """
     content = {
         "format": FORMAT,
@@ -76,24 +76,30 @@ def calibrated_threshold(content: Mapping[str, Any], flip: bool) -> float | None
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copy `state` into `module`, which must have exactly these tensors; else InputError that names the differences."""
+    """Copy `state` into `module`, which must have exactly these tensors, all finite; else InputError that names the others."""
+    check_fits(module, state, source)
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise InputError(f"{source} is of no use: {len(broken):,} of its tensors are not finite ({listing(broken, most=3)})")
+    module.load_state_dict(state)
+
+
+def check_fits(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Raise InputError if `state` has not exactly the tensors of `module`, which may be on the meta device."""
     expected = module.state_dict()
     wrong = sorted(set(expected) ^ set(state))
     wrong += sorted(name for name in set(expected) & set(state) if expected[name].shape != state[name].shape)
     if wrong:
         raise InputError(f"{source} belongs to another architecture: {len(wrong):,} tensors differ ({listing(wrong, most=3)})")
-    module.load_state_dict(state)
 
 
 def start_from(embedder: nn.Module, path: str | Path) -> None:
-    """Initialise an embedder from a pretext (its backbone) or from another embedder (all of it). Raises InputError."""
+    """Initialise an embedder from a pretext (its backbone), or from another embedder or the one beside a classifier (all of
+    it). Raises InputError."""
     content = load_weights(path, WEIGHT_KINDS)
-    if content["kind"] == "embedder":
-        fill(embedder, content["state"], source=repr(str(path)))
-        return
-    prefix = "backbone."
-    backbone = {name.removeprefix(prefix): value for name, value in content["state"].items() if name.startswith(prefix)}
-    fill(embedder.backbone, backbone, source=repr(str(path)))
+    prefix = {"pretext": "backbone.", "embedder": "", "classifier": "network."}[content["kind"]]
+    state = {name.removeprefix(prefix): value for name, value in content["state"].items() if name.startswith(prefix)}
+    fill(embedder.backbone if content["kind"] == "pretext" else embedder, state, source=repr(str(path)))
 
 
 def save_tensors(path: Path, content: Mapping[str, Any]) -> Path:
@@ -126,6 +132,7 @@ def _is_plain(value: Any) -> bool:
         and value.device.type == "cpu"
         and not value.is_complex()
         and not value.is_quantized
+        and not value.is_nested
     )
 
 
