@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.timing import Section
 from common.config import DataConfig
+from common.devices import compute_deterministically
 from common.errors import InputError, run_script
 from models.serving import require_packages
 
@@ -41,7 +42,7 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
         yield epoch_section(112, identities=2 if quick else 8, batches=2, rounds=1 if quick else 2)
 
     def scoring() -> Iterator[Section]:
-        for data in [DataConfig(reader="twin")] + ([DataConfig(reader="cfp", root=cfp, fold=2)] if cfp else []):
+        for data in [DataConfig(reader="twin")] + ([DataConfig(reader={"name": "cfp", "fold": 2}, root=cfp)] if cfp else []):
             if quick:
                 yield scoring_section(data, 112, most=200, reference_pairs=48, rounds=1)
                 continue
@@ -79,8 +80,7 @@ def main() -> None:
     from benchmarks.report import environment, markdown, write
 
     torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    compute_deterministically()
     facts = environment(" ".join(["python benchmark.py", *sys.argv[1:]]))
     if options.files:
         from benchmarks.serving import files_section

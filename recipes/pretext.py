@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,9 +14,10 @@ from common.config import Config
 from common.devices import mixed_precision
 from common.progress import progress
 from common.ranges import Share
+from datasets.batches.augment import Augmentation
+from datasets.batches.augment.crop import centre_crop
 from datasets.batches.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
 from datasets.batches.samplers import ShuffledSampler
-from datasets.batches.transforms import Augmentation, centre_crop
 from datasets.manifest import Manifest, codes
 from datasets.photographs.photographs import Photographs
 from distributed.collectives import gather
@@ -29,25 +31,27 @@ class Pretext(Recipe):
     """One cross-entropy term per attribute of the manifest; a missing label is masked out. A manifest without attributes
     is taught rotation by quarters instead (Gidaris et al., arXiv 1803.07728).
 
-    faces: the training manifest; photographs: its pixels, in the same order.
     dropout: share of the features, ahead of the attributes' linear layers, that a training step leaves out.
+    steps: batches an epoch, which then costs the same whatever the number of photographs; 0: every photograph once.
     """
 
     kind = "pretext"
 
     @classmethod
-    def check(cls, config: Config, faces: Manifest, dropout: float = 0.2) -> None:
+    def check(cls, config: Config, faces: Manifest, dropout: float = 0.2, steps: int = 0) -> None:  # type: ignore[override]
         with shapes_only():
             build_backbone(config.model, Augmentation(config.pretext.augment, config.model.image_size).output_side)
 
-    def __init__(self, config: Config, faces: Manifest, photographs: Photographs, dropout: Share = 0.2):
+    def __init__(
+        self, config: Config, faces: Manifest, photographs: Photographs, dropout: Share = 0.2, steps: NonNegativeInt = 0
+    ):
         super().__init__()
         stage = config.pretext
         augmentation = Augmentation(stage.augment, config.model.image_size)
         self.values = {name: faces.values(name) for name in faces.attributes} or {ROTATION: list(QUARTERS)}
         targets = {name: attribute_target(faces, name, self.values[name]) for name in faces.attributes}
         images = TrainingImages(photographs, targets, augmentation, turn=ROTATION in self.values)
-        self.sampler = ShuffledSampler(len(faces), stage.batch_size, config.seed)
+        self.sampler = ShuffledSampler(len(faces), stage.batch_size, config.seed, steps)
         self.batches = make_loader(images, self.sampler, config.data.workers)
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = self.sampler.batch_size
@@ -98,7 +102,8 @@ class AttributeAccuracy:
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> dict[str, Any]:
         device = next(model.parameters()).device
-        right, known = Counter(), Counter()
+        right: Counter[str] = Counter()
+        known: Counter[str] = Counter()
         for start in progress(range(0, len(self.images), self.batch_size), "validate", unit="batch", leave=False):
             rows = slice(start, start + self.batch_size)
             images = torch.from_numpy(self.images[rows].copy())

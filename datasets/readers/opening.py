@@ -16,7 +16,7 @@ def open_reader(config: DataConfig) -> Reader:
     name = config.reader["name"]
     if name in READERS and not config.root and name not in OWN_PHOTOGRAPHS:
         raise InputError(f"reader {name!r} needs the data set's folder: pass --data.root DIR")
-    return READERS.build(config.reader, **({"root": config.root} if config.root else {}))
+    return READERS.build(config.reader, root=config.root)
 
 
 SPLIT_OPTIONS = ("fold", "subset", "validate_share", "test_share", "split_seed")
