@@ -39,7 +39,7 @@ def export(config: Config) -> Path:
     from models.serving.onnx_file import INPUT, write_model
 
     content = load_weights(source)
-    embedder, parameters = build_shipped(content, config.model, repr(str(source)))
+    embedder, parameters, *_ = build_shipped(content, config.model, repr(str(source)))
     graph = make_graph(embedder, config.model.image_size)
     about = {**content["about"], "parameters": parameters, "input": INPUT, "source_digest": file_digest(source)}
     if config.export.int8:

@@ -79,14 +79,13 @@ class DataConfig:
 class ModelConfig:
     backbone: Choice = _chosen("efficientnet_b0")
     """The network that turns images into maps, and its options: {name: efficientnet_b0, drop_connect: 0.1}."""
-    embedding_size: PositiveInt = 512
-    """Dimensions of the embedding."""
-    image_size: int = Field(default=112, ge=16)
-    """Side, in pixels, of the square images that the network reads."""
-    dropout: Share = _probability(0.2)
-    """Dropout before the embedding layer."""
-    embedding_norm: bool = False
-    """BatchNorm after the embedding layer (the baseline has it, Triarchy does not)."""
+    head: Choice = _chosen("published")
+    """What turns the maps into embeddings: pool, flatten or depthwise, and its options; published is the one that the backbone
+    was published with, and options given with it, such as {name: published, dropout: 0.1}, are laid on its own."""
+    embedding_size: int = Field(default=512, ge=1, le=8_192)
+    """Dimensions of the embedding; published ones have at most 4,096."""
+    image_size: int = Field(default=112, ge=16, le=1_024)
+    """Side, in pixels, of the square images that the network reads; most for faces read 96 to 256."""
     max_parameters: PositiveInt = 5_000_000
     """A larger inference model is refused before training starts."""
 

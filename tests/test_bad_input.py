@@ -196,7 +196,7 @@ def test_another_split_of_the_training_data_is_no_test(people, tmp_path):
         (dict(train__schedule="{name: multistep, milestones: 3}"), "option milestones is 3"),
         (dict(pretext__optimizer="{name: adan}"), "unknown optimizer 'adan'"),
         (dict(model__max_parameters=100), "more than model.max_parameters = 100"),
-        (dict(model__embedding_size=10**11), "more than model.max_parameters"),
+        (dict(model__embedding_size=10**11), "less than or equal to 8192"),
         (
             dict(train__recipe__image_sizes="[16, 32]"),
             r"is \[16, 32\]; the sides should grow, .* up to model.image_size = 24",

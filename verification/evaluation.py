@@ -19,7 +19,7 @@ from distributed.memory import keep_freed_memory
 from distributed.processes import is_main_process, rank, world_size
 from models.embed import Embeddings, embed_images, join
 from models.layers.folding import folded
-from models.model_file import build_shipped, is_exported, read_model_file
+from models.model_file import is_exported, read_embedder, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
 from verification.decisions import decide, finite, threshold
 from verification.metrics import breakdown, k_fold, verification_metrics
@@ -65,10 +65,10 @@ class Evaluation:
         self.started = time.monotonic()
         self.pairs, self.known = open_pairs(config)
         check_output(config, self.pairs)
-        content = read_model_file(config.evaluate.model_weight)
-        embedder, self.parameters = build_shipped(content, config.model, repr(config.evaluate.model_weight))
-        self.embedder = embedder if is_exported(config.evaluate.model_weight) else folded(embedder).to(device)
-        self.calibrated = calibrated_threshold(content, config.evaluate.flip)
+        shipped = read_embedder(config.evaluate.model_weight)
+        self.parameters = shipped.parameters
+        self.embedder = shipped.embedder if is_exported(config.evaluate.model_weight) else folded(shipped.embedder).to(device)
+        self.calibrated = calibrated_threshold({"about": shipped.about}, config.evaluate.flip)
         if config.evaluate.rule != "median":  # the one rule that asks for the scores
             self.threshold(np.empty(0))
         if device.type == "cpu":
