@@ -9,7 +9,7 @@ from benchmarks.timing import Section, take_turns
 from benchmarks.training import TRIARCHY
 from common.config import read_config
 from losses import build_objective
-from training.optimisers import build_optimizer
+from training.optimisers import OPTIMIZERS
 
 BATCH, DIMENSIONS = 128, 512
 
@@ -32,12 +32,12 @@ def objective_step(identities: int) -> Callable[[], None]:
     terms = read_config([TRIARCHY]).train.terms
     torch.manual_seed(0)
     objective = build_objective(terms, DIMENSIONS, identities)
-    optimizer = build_optimizer({"name": "adam"}, list(objective.parameters()), 1e-3)
+    optimizer = OPTIMIZERS.build("adam", groups=[{"params": list(objective.parameters())}], lr=1e-3)
     embeddings = torch.randn(BATCH, DIMENSIONS)
     labels = torch.randperm(identities)[:8].repeat_interleave(BATCH // 8)
 
     def step() -> None:
-        loss = sum(objective(embeddings.requires_grad_(), labels).values())
+        loss = sum(objective(embeddings=embeddings.requires_grad_(), labels=labels).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -41,7 +41,7 @@ def scoring_section(data: DataConfig, side: int, most: int | None, reference_pai
         f" scores; the reference is timed on {reference_pairs:,} of the pairs, since its cost is the same for each. {APART}"
     )
     amounts = {REFERENCE: reference_pairs} | dict.fromkeys(OURS, len(pairs))
-    return Section(f"Scoring, reader {data.reader}, {side} pixels", what, rates(seconds, amounts, "pairs/s"))
+    return Section(f"Scoring, reader {data.reader['name']}, {side} pixels", what, rates(seconds, amounts, "pairs/s"))
 
 
 def scored_anew(data: DataConfig, side: int, most: int | None, count: int) -> Callable[[], None]:

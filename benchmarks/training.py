@@ -20,8 +20,8 @@ from datasets.readers.opening import open_reader
 from distributed.memory import keep_freed_memory
 from losses import build_objective
 from recipes.metric import Metric
-from training.engine import total
-from training.optimisers import build_optimizer
+from training.engine import step
+from training.optimisers import OPTIMIZERS
 
 TRAJECTORY = 4  # steps whose losses are compared
 
@@ -43,17 +43,14 @@ class Ours:
 
     def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
         self.recipe = Metric(config, faces, photographs).to(memory_format=torch.channels_last)
-        self.optimizer = build_optimizer(config.train.optimizer, list(self.recipe.parameters()), config.train.lr)
+        self.optimizer = OPTIMIZERS.build(config.train.optimizer, groups=self.recipe.parameter_groups(), lr=config.train.lr)
 
     def batches(self) -> Iterable[Batch]:
         return self.recipe.loader(0)
 
     def step(self, batch: Batch) -> float:
-        loss = total(self.recipe(batch).terms, 0, 0)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+        terms = step(self.recipe, self.recipe, self.optimizer, batch).terms
+        return float(sum(term.item() for term in terms.values()))
 
 
 class Reference:
@@ -83,7 +80,7 @@ class Reference:
         images = batch["image"]
         if images.dtype == torch.uint8:  # a batch of ours, to compare losses on
             images = images.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
-        loss = sum(self.objective(self.embedder(images), batch["label"]).values())
+        loss = sum(self.objective(embeddings=self.embedder(images), labels=batch["label"]).values())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -31,9 +31,9 @@ def cut_difference(trained: Any, faces: Manifest, source: str) -> str | None:
     boxed = round(now * len(faces))
     if before >= MUCH and now < before:
         return (
-            f"{source} learned from photographs cut to their face boxes, and {len(faces) - boxed:,} of these {len(faces):,} have no"
-            f" box and are used whole; --data.boxes=FACES.csv (file_name, left, top, right, bottom) gives them, or columns left1,"
-            f" top1, right1, bottom1, left2, ... of the --pairs list"
+            f"{source} learned from photographs cut to their face boxes, and {len(faces) - boxed:,} of these {len(faces):,} have"
+            f" no box and are used whole; --data.boxes=FACES.csv (file_name, left, top, right, bottom) gives boxes, as do columns"
+            f" left1, top1, right1, bottom1, left2, ... of the --pairs list"
         )
     if before < MUCH and now > before:
         return (

@@ -12,9 +12,9 @@ from common.config import Config
 from common.devices import mixed_precision
 from common.errors import InputError
 from common.progress import progress
+from datasets.batches.augment import Augmentation
 from datasets.batches.loaders import TrainingImages, identity_target, make_loader
 from datasets.batches.samplers import PKSampler
-from datasets.batches.transforms import Augmentation
 from datasets.manifest import Manifest, codes
 from datasets.pairs.draw import draw_some, random_stream
 from datasets.pairs.split import check_two_photographs
@@ -43,7 +43,8 @@ class Metric(Recipe):
         as [48, 64, 96]: small first, which is cheaper. The last is model.image_size; empty: that size throughout.
     steps: batches an epoch, for sets of so few people that an epoch of all would be one batch; 0: every identity once.
 
-    A batch has train.batch_size identities, or all there are, if they are fewer.
+    A batch has train.num_instances images of each of train.batch_size identities; where fewer people train, more images of
+    each.
     """
 
     kind = "embedder"
@@ -71,11 +72,16 @@ class Metric(Recipe):
         augmentation = Augmentation(stage.augment, config.model.image_size)
         images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)
         conditions = attribute_classes(faces, balance) if balance else None
-        people = fitting_identities(stage.batch_size, stage.num_instances, len(self.identities))
-        self.sampler = PKSampler(self.labels, people, stage.num_instances, config.seed, conditions, steps)
+        people, instances = fitting_batch(stage.batch_size, stage.num_instances, len(self.identities))
+        if people < stage.batch_size:
+            print(
+                f"train: {people} people train, fewer than train.batch_size = {stage.batch_size}; a batch has {instances} images"
+                f" of each in place of {stage.num_instances}"
+            )
+        self.sampler = PKSampler(self.labels, people, instances, config.seed, conditions, steps)
         self.batches = make_loader(images, self.sampler, config.data.workers)
         self.steps_per_epoch = len(self.sampler)
-        self.images_per_step = people * stage.num_instances
+        self.images_per_step = people * instances
         self.network = build_embedder(config.model)
         if stage.pretrained_weight:
             start_from(self.network, stage.pretrained_weight)
@@ -93,7 +99,7 @@ class Metric(Recipe):
     ) -> None:
         stage, side = config.train, config.model.image_size
         check_two_photographs(faces, repr(str(faces.root)))
-        fitting_identities(stage.batch_size, stage.num_instances, len(faces.identities))
+        fitting_batch(stage.batch_size, stage.num_instances, len(faces.identities))
         if balance:
             attribute_classes(faces, balance)
         sample = faces.labels()[whitening_sample(faces, whiten, config.seed)]
@@ -106,7 +112,7 @@ class Metric(Recipe):
         if shown != side:
             raise InputError(
                 f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
-                f" model.image_size = {side}; set that, or augment with scale and shift"
+                f" model.image_size = {side}; set that, or take out crop and augment with affine"
             )
         sizes = list(image_sizes)
         if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != side):
@@ -155,18 +161,19 @@ def whitening_sample(faces: Manifest, count: int, seed: int) -> np.ndarray:
     return draw_some(len(faces), count, random_stream(seed, "whiten"))
 
 
-def fitting_identities(wanted: int, images: int, people: int) -> int:
-    """How many identities a batch can have: `wanted`, or fewer where fewer people train, and so many that the processes can
-    share the batch evenly. Raises InputError if that is less than two."""
-    if wanted <= people:
-        return wanted
-    fitting = next((count for count in range(people, 1, -1) if count * images % world_size() == 0), 0)
+def fitting_batch(identities: int, images: int, people: int) -> tuple[int, int]:
+    """Identities in a batch, and images of each: as wanted, or of as many `people` as there are, with more images of each, so
+    that a batch stays about as large and the processes can share it evenly. Raises InputError if they cannot."""
+    if identities <= people:
+        return identities, images
+    most = identities * images // people
+    fitting = next((count for count in range(most, 1, -1) if people * count % world_size() == 0), 0)
     if not fitting:
         raise InputError(
-            f"{people} people train, and no batch of two or more of them with {images} images each can be shared evenly by"
-            f" {world_size()} processes; start fewer processes, or set train.num_instances to a multiple of {world_size()}"
+            f"{people} people train, and no batch of up to {most} images of each can be shared evenly by {world_size()}"
+            f" processes; start fewer processes"
         )
-    return fitting
+    return people, fitting
 
 
 def check_reads(embedder: nn.Module, side: int, backbone: str) -> None:

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from common.config import Config
 from common.devices import mixed_precision
 from common.progress import progress
+from datasets.batches.augment import Augmentation
+from datasets.batches.augment.crop import centre_crop
 from datasets.batches.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
 from datasets.batches.samplers import ShuffledSampler
-from datasets.batches.transforms import Augmentation, centre_crop
 from datasets.manifest import Manifest, codes
 from datasets.photographs.photographs import Photographs
 from distributed.collectives import gather
@@ -28,24 +30,24 @@ class Pretext(Recipe):
     """One cross-entropy term per attribute of the manifest; a missing label is masked out. A manifest without attributes
     is taught rotation by quarters instead (Gidaris et al., arXiv 1803.07728).
 
-    faces: the training manifest; photographs: its pixels, in the same order.
+    steps: batches an epoch, which then costs the same whatever the number of photographs; 0: every photograph once.
     """
 
     kind = "pretext"
 
     @classmethod
-    def check(cls, config: Config, faces: Manifest) -> None:
+    def check(cls, config: Config, faces: Manifest, steps: int = 0) -> None:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             build_backbone(config.model, Augmentation(config.pretext.augment, config.model.image_size).output_side)
 
-    def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
+    def __init__(self, config: Config, faces: Manifest, photographs: Photographs, steps: NonNegativeInt = 0):
         super().__init__()
         stage = config.pretext
         augmentation = Augmentation(stage.augment, config.model.image_size)
         self.values = {name: faces.values(name) for name in faces.attributes} or {ROTATION: list(QUARTERS)}
         targets = {name: attribute_target(faces, name, self.values[name]) for name in faces.attributes}
         images = TrainingImages(photographs, targets, augmentation, turn=ROTATION in self.values)
-        self.sampler = ShuffledSampler(len(faces), stage.batch_size, config.seed)
+        self.sampler = ShuffledSampler(len(faces), stage.batch_size, config.seed, steps)
         self.batches = make_loader(images, self.sampler, config.data.workers)
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = self.sampler.batch_size

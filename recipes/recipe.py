@@ -30,10 +30,12 @@ class Recipe(nn.Module):
     """The network that learns and, as `deployable` makes it, ships."""
     kind: str
     """Kind of the weight file: "pretext" or "embedder"."""
-    average: nn.Module | None = None
-    """The moving average of the network's weights, where the loop keeps one."""
     steps_per_epoch: int
     images_per_step: int
+
+    def __init__(self):
+        super().__init__()
+        self.average: nn.Module | None = None  # of the network's weights, where the loop keeps one
 
     @classmethod
     def check(cls, config: Config, faces: Manifest, **options: Any) -> None:

@@ -218,8 +218,8 @@ def test_any_list_of_pairs(weights, float_model, people, tmp_path):
 
 
 def test_the_file_remembers_what_it_was_trained_on(float_model, tmp_path):
-    with pytest.raises(InputError, match="tiny.onnx' was trained with data.split_seed = None, and now data.split_seed = 9"):
-        evaluated(float_model, tmp_path, "--data.split_seed=9")
+    with pytest.raises(InputError, match="tiny.onnx' was trained with data.reader.split_seed = None, and now data"):
+        evaluated(float_model, tmp_path, "--data.reader.split_seed=9")
     with pytest.raises(InputError, match="an exported model such as .* runs on the CPU"):
         evaluated(float_model, tmp_path, "--device=cuda")
 
@@ -411,7 +411,7 @@ def test_a_strangers_file_may_hold_anything(float_model, people, tmp_path, chang
     change(model)
     body = model.SerializeToString()
     (tmp_path / "stranger.onnx").write_bytes(body + _seal(body))
-    options = ["--data.reader=folder", f"--data.root={people}", "--data.pairs=40"]
+    options = ["--data.reader=folder", f"--data.root={people}", "--data.reader.pairs=40"]
     with pytest.raises(InputError, match=message):
         evaluated(tmp_path / "stranger.onnx", tmp_path, *options)
     assert not (tmp_path / "test/x_preds.csv").exists()

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "losses": COMMON,
     "recipes": COMMON | {"datasets", "models", "losses"},
     "verification": COMMON | {"datasets", "models"},
-    "training": COMMON | {"models", "losses", "recipes"},
+    "training": COMMON | {"datasets", "models", "losses", "recipes"},
     "benchmarks": COMMON | {"datasets", "models", "losses", "recipes", "training", "verification"},
 }
 SCRIPTS = {"train_pretext", "train", "evaluate", "export", "run", "benchmark"}

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.config import ENVIRONMENT, DataConfig
 from common.errors import InputError
 from datasets import READERS
 from datasets.readers.cfp import CFP
@@ -43,11 +42,12 @@ def check_reader(reader) -> dict[str, set[str]]:
     return people
 
 
-def test_every_option_of_a_reader_is_a_setting():
-    settings = {name for name in DataConfig.__dataclass_fields__ if f"data.{name}" not in ("data.reader", *ENVIRONMENT)}
+def test_every_reader_takes_its_root_from_the_program_and_options_with_defaults():
     for name, reader in READERS.items():
-        assert set(inspect.signature(reader).parameters) <= settings, name
-    assert set.union(*(set(inspect.signature(reader).parameters) for reader in READERS.values())) == settings
+        parameters = dict(inspect.signature(reader).parameters)
+        assert "root" in parameters, name
+        options = [parameter for option, parameter in parameters.items() if option != "root"]
+        assert all(option.default is not inspect.Parameter.empty for option in options), name
 
 
 # competition

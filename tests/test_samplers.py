@@ -18,7 +18,7 @@ label_lists = st.lists(st.integers(0, 9), min_size=1, max_size=80)
 def test_every_batch_is_p_identities_times_k_images(labels, identities, images, seed, epoch):
     labels = np.array(labels)
     if len(set(labels)) < identities:
-        with pytest.raises(InputError, match="lower --batch_size"):
+        with pytest.raises(InputError, match="a batch needs .* identities"):
             PKSampler(labels, identities, images, seed)
         return
     sampler = PKSampler(labels, identities, images, seed)
@@ -36,6 +36,23 @@ def test_every_batch_is_p_identities_times_k_images(labels, identities, images, 
             assert len(times) == min(images, available)  # repeats only where an identity has too few
             assert max(times.values()) - min(times.values()) <= 1
     assert not seen or max(seen.values()) == 1
+
+
+def test_steps_go_through_all_identities_in_rounds():
+    def build(steps):
+        return PKSampler(np.repeat(np.arange(7), 4), 3, 2, seed=1, steps=steps)
+
+    batches = [{draw.index // 4 for draw in batch} for batch in build(5)]
+    assert len(build(5)) == len(batches) == 5 and all(len(batch) == 3 for batch in batches)
+    assert not batches[0] & batches[1] and not batches[2] & batches[3]  # nobody twice in a round of 7 // 3 batches
+    assert [list(batch) for batch in build(2)] == [list(batch) for batch in build(0)]  # one round is the usual epoch
+
+
+def test_steps_go_through_all_photographs_in_rounds():
+    batches = [[draw.index for draw in batch] for batch in ShuffledSampler(10, 4, seed=1, steps=5)]
+    assert [len(batch) for batch in batches] == [4] * 5
+    assert len({*batches[0], *batches[1]}) == len({*batches[2], *batches[3]}) == 8
+    assert batches[:2] == [[draw.index for draw in batch] for batch in ShuffledSampler(10, 4, seed=1)]
 
 
 def orders(sampler, epoch):

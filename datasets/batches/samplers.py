@@ -43,9 +43,10 @@ class BatchSampler:
 
 
 class ShuffledSampler(BatchSampler):
-    """Every photograph once an epoch, in random order; a last incomplete batch is left out unless it is the only one."""
+    """Every photograph once an epoch, in random order; a last incomplete batch is left out unless it is the only one. With
+    `steps`, so many batches an epoch, from as many such rounds as it takes."""
 
-    def __init__(self, size: int, batch_size: int, seed: int):
+    def __init__(self, size: int, batch_size: int, seed: int, steps: int = 0):
         super().__init__(seed)
         self.size = size
         self.batch_size = min(batch_size, size)
@@ -55,13 +56,18 @@ class ShuffledSampler(BatchSampler):
                 f" --batch_size should be a multiple of {world_size()}, at most {size}"
             )
 
+        self.a_round = self.size // self.batch_size  # batches
+        self.steps = steps or self.a_round
+
     def __len__(self) -> int:
-        return self.size // self.batch_size
+        return self.steps
 
     def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
-        order = random.permutation(self.size)
-        for batch in range(len(self)):
-            yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        for step in range(self.steps):
+            place = step % self.a_round
+            if place == 0:
+                order = random.permutation(self.size)
+            yield order[place * self.batch_size : (place + 1) * self.batch_size]
 
 
 class PKSampler(BatchSampler):
@@ -83,20 +89,16 @@ class PKSampler(BatchSampler):
         self.images = images
         self.members = _positions(np.asarray(labels))
         if len(self.members) < identities:
-            raise ValueError(f"a batch of {identities} identities cannot be drawn from {len(self.members)}")
-        self.steps = steps or self._a_round
-
-    @property
-    def _a_round(self) -> int:
-        """Batches in one round through all identities."""
-        return len(self.members) // self.identities
+            raise InputError(f"a batch needs {identities} identities and the training set has {len(self.members)}")
+        self.a_round = len(self.members) // self.identities  # batches
+        self.steps = steps or self.a_round
 
     def __len__(self) -> int:
         return self.steps
 
     def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
         for step in range(self.steps):
-            place = step % self._a_round
+            place = step % self.a_round
             if place == 0:
                 order = random.permutation(len(self.members))
             chosen = order[place * self.identities : (place + 1) * self.identities]

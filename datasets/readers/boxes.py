@@ -48,12 +48,10 @@ def split_columns(table: pd.DataFrame, path: Path) -> tuple[np.ndarray | None, n
     if landmarks:
         points = np.full((len(table), len(landmarks), 2), np.nan)
         for place, name in enumerate(landmarks):
-            columns = [f"{name}_x", f"{name}_y"]
-            values, whole = _numbers(table[columns])
-            _refuse(
-                ~whole, table[columns], table["file_name"], path, f"landmark {name}", "two numbers of pixels or two empty cells"
-            )
-            points[:, place] = values
+            cells = table[[f"{name}_x", f"{name}_y"]]
+            points[:, place], whole = _numbers(cells)
+            right = "two numbers of pixels or two empty cells"
+            _refuse(~whole, cells, table["file_name"], path, f"landmark {name}", right)
     told = {*present, *(f"{name}_{axis}" for name in landmarks for axis in "xy")}
     return boxes, points, landmarks, [name for name in table.columns if name not in told]
 
@@ -96,8 +94,8 @@ def with_boxes(faces: Manifest, listed: Manifest, source: str | Path) -> Manifes
     """`joined` to a list of its own; raises InputError if that has a box of none of the faces."""
     if not pd.Index(faces.file_names).isin(listed.file_names).any():
         raise InputError(
-            f"{str(source)!r} has a face box of none of the {len(faces):,} photographs in {str(faces.root)!r}; they are named"
-            f" {listing(map(repr, faces.file_names), most=1)} and should be named alike in both"
+            f"{str(source)!r} has a face box of none of the {len(faces):,} photographs in {str(faces.root)!r}, such as"
+            f" {faces.file_names[0]!r}; name them alike, or go without with --data.boxes="
         )
     return joined(faces, listed, source)
 

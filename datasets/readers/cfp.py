@@ -98,7 +98,8 @@ class CFP:
                     pairs.append((self._numbered[self.protocol[0]][left], self._numbered[self.protocol[1]][right], same))
                 except (ValueError, KeyError) as error:
                     raise InputError(
-                        f"{str(path)!r} line {number} is {shortened(repr(line))}; it should be two numbers of the pair lists, such as 502,203"
+                        f"{str(path)!r} line {number} is {shortened(repr(line))}; it should be two numbers of the pair"
+                        f" lists, such as 502,203"
                     ) from error
         return pairs
 

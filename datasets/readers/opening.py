@@ -19,7 +19,7 @@ def open_reader(config: DataConfig) -> Reader:
     name = config.reader["name"]
     if name in READERS and not config.root and name not in OWN_PHOTOGRAPHS:
         raise InputError(f"reader {name!r} needs the data set's folder: pass --data.root DIR")
-    reader = READERS.build(config.reader, **({"root": config.root} if config.root else {}))
+    reader = READERS.build(config.reader, root=config.root)
     return Boxed(reader, config.boxes) if config.boxes else reader
 
 

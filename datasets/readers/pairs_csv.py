@@ -34,7 +34,7 @@ def read_pairs_csv(path: str | Path, data_root: str | Path = "", boxes: str = ""
     present = [name for name in columns if name in table.columns]
     if 0 < len(present) < len(columns):
         raise InputError(
-            f"{str(path)!r} has the face-box columns {listing(present, most=8)}; it needs {', '.join(columns)} or none"
+            f"{str(path)!r} has the face-box columns {listing(present, most=8)}; it needs all or none of {', '.join(columns)}"
         )
     if present:
         names = pd.concat([table["image1"], table["image2"]], ignore_index=True)
