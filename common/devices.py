@@ -2,29 +2,48 @@
 
 import os
 import random
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from common.errors import InputError
 from distributed.processes import local_rank_and_world_size, rank, world_size
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def seed_everything(seed: int, threads: int = 0) -> None:
     """Seed every generator and allow only deterministic algorithms.
 
-    threads: threads of the tensor library (0: one per core, shared evenly by the processes of a machine). Sums are split
-    among threads, so equal bytes need equal thread counts; the receipt records them.
+    threads: threads of the tensor library, as `thread_count` reads them. Sums are split among threads, so equal bytes need
+    equal thread counts; the receipt records them.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads memory before writing it
+    compute_deterministically()
     torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(thread_count(threads))
+
+
+def thread_count(threads: int) -> int:
+    """Threads that the setting asks for; 0: one per core, shared evenly by the processes of a machine."""
     _, processes = local_rank_and_world_size()
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // processes))
+    return threads or max(1, (os.cpu_count() or 1) // processes)
+
+
+def compute_deterministically() -> None:
+    """Allow only deterministic algorithms."""
+    torch.use_deterministic_algorithms(True)
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  # nothing here reads before it writes
+
+
+def channels_last(module: Module) -> Module:
+    """The module, its 4-d weights in channels-last order in memory, which convolutions on a CPU want."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from the library's types
 
 
 def seed_share(seed: int, epoch: int) -> None:
