@@ -64,6 +64,9 @@ class DataConfig:
     such as {name: cfp, fold: 3}."""
     root: str = ""
     """The data set's folder; empty where the reader brings its own photographs (orl, twin)."""
+    boxes: str = ""
+    """A CSV of face boxes: file_name, left, top, right, bottom in pixels and, if landmarks are known, <name>_x, <name>_y. File
+    names are relative to the data set's folder, or for --pairs to --data_root; empty: what the reader or the list knows."""
     workers: int = Field(default=0, ge=0, le=1024)
     """Loader processes beside the main one, up to 1,024; the results do not depend on it."""
     cache: str = os.environ.get("TRIARCHY_CACHE", "data/cache")

@@ -19,10 +19,18 @@ class InputError(Exception):
     """
 
 
+LONGEST = 300  # letters of a name that are shown
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning and its length if it is too long to be read: a damaged list may have cells of megabytes."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} letters)"
+
+
 def listing(names: Iterable[object], most: int = 5) -> str:
     """Join the first `most` names with commas and count the rest: `a, b, c and 4 more`.
 
-    Names that are empty or hold line breaks or other control characters are shown quoted and escaped.
+    Names that are empty or hold line breaks or other control characters are shown quoted and escaped, long ones shortened.
     """
     names = [str(name) for name in names]
     shown = ", ".join(shortened(name if name and name.isprintable() else ascii(name)) for name in names[:most])

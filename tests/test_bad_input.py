@@ -246,7 +246,7 @@ def test_held_out_faces_without_the_attribute_do_not_stop_the_pretext(people, tm
     assert row["validation"] == {"score": None} and "angle_accuracy" in row
 
 
-@pytest.mark.parametrize("column", ["type", "tensor.name", "image", "epoch", "face id"])
+@pytest.mark.parametrize("column", ["rotation", "tensor.name", "image", "epoch", "face id"])
 def test_attribute_names_that_cannot_be(people, column):
     (people / "attributes.csv").write_text(f"file_name,{column}\n사람00/0.png,x\n", encoding="utf-8")
     with pytest.raises(InputError, match="attributes.csv' has a column"):

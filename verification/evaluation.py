@@ -10,6 +10,7 @@ import torch
 
 from common.config import Config, make_config, merge, read_layer
 from common.errors import InputError
+from datasets.cut import cut_difference
 from datasets.manifest import Manifest, Pairs
 from datasets.photographs.photographs import decode_all
 from datasets.readers.opening import check_same_split, open_reader
@@ -44,7 +45,10 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     content = read_model_file(weight)
     stored = content["about"].get("config", {})
     meant = {"evaluate": {"flip": content["about"].get("evaluate", {}).get("flip", False)}}
-    values = merge({key: value for key, value in stored.items() if key not in ("pretext", "train")} | meant, layers)
+    values = {key: value for key, value in stored.items() if key not in ("pretext", "train")} | meant
+    if merge(layers, overrides)["evaluate"].get("pairs"):  # other photographs, of which the boxes it was trained with say nothing
+        values = merge(values, {"data": {"boxes": ""}})
+    values = merge(values, layers)
     own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
     if not config.evaluate.pairs:
@@ -69,6 +73,9 @@ class Evaluation:
         self.parameters = shipped.parameters
         self.embedder = shipped.embedder if is_exported(config.evaluate.model_weight) else folded(shipped.embedder).to(device)
         self.calibrated = calibrated_threshold({"about": shipped.about}, config.evaluate.flip)
+        difference = cut_difference(shipped.about.get("cut"), self.known, repr(config.evaluate.model_weight))
+        if difference:
+            print(f"  {difference}")
         if config.evaluate.rule != "median":  # the one rule that asks for the scores
             self.threshold(np.empty(0))
         if device.type == "cpu":
@@ -141,8 +148,7 @@ class Evaluation:
 def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
     """The pairs to decide and, row for row with `pairs.file_names`, what is known of their photographs."""
     if config.evaluate.pairs:
-        pairs = read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root)
-        return pairs, Manifest.of([], pairs.root).of_files(pairs.file_names)
+        return read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root, config.data.boxes)
     if config.evaluate.data_root:
         raise InputError(f"--data_root {config.evaluate.data_root} needs --pairs; the data set's own pairs are in --data.root")
     reader = open_reader(config.data)
