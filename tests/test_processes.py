@@ -53,6 +53,7 @@ def people(tmp_path_factory) -> Path:
 
 def start_two(script: str | Path, settings: list[str]) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, *settings]
+    command += ["--config", str(DEFAULT_CONFIG)]  # not the one for folders: the tests below count its steps
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
