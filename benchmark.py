@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import Section
-from common.config import DataConfig
+from common.config import MOST_THREADS, DataConfig
 from common.devices import compute_deterministically
-from common.errors import InputError, run_script
+from common.errors import InputError, brief, run_script
 from datasets.readers.opening import open_reader
 from models.serving import require_packages
 
@@ -79,8 +79,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of every candidate (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the report (default: %(default)s)")
     options = parser.parse_args()
-    if options.threads < 1:
-        raise InputError(f"--threads is {options.threads}; it should be at least 1")
+    if not 1 <= options.threads <= MOST_THREADS:
+        raise InputError(f"--threads is {brief(options.threads)}; it should be at least 1 and at most {MOST_THREADS:,}")
     require_packages()
     if options.cfp:
         open_reader(cfp_data(options.cfp)).pairs("test")  # a wrong folder is told now, not after the other parts

@@ -1,6 +1,7 @@
 """The one exception that means that what the user gave cannot be used, and how a script ends with it."""
 
 import errno
+import reprlib
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -36,6 +37,30 @@ def listing(names: Iterable[object], most: int = 5) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
+LONGEST = 200
+
+
+def shortened(text: str) -> str:
+    """The beginning of a long text, with an ellipsis."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def brief(value: object) -> str:
+    """repr(value), cut where it is long or deep, and quickly so: what a message shows of what it was given."""
+    return shortened(_Brief().repr(value))
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self):
+        super().__init__()
+        self.maxstring = self.maxother = LONGEST
+        self.maxlist = self.maxtuple = self.maxdict = 20
+        self.maxlevel = 4
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if value.bit_length() <= 1000 else hex(value)  # Python refuses decimals of 5,000 digits
+
+
 GO_ON = "the same command with --resume goes on after the last finished epoch"
 
 
@@ -52,7 +77,7 @@ def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
     try:
         with processes.joined():
             story()
-    except InputError as error:
+    except (InputError, processes.JoinError) as error:
         processes.end(2, f"\n{name}: {error}")
     except OSError as error:  # a full disk, a folder without write permission
         processes.end(2, f"\n{name}: {_explain(error)}")

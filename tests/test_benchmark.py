@@ -53,7 +53,7 @@ def test_the_reference_is_our_network(tmp_path):
     ours = build_embedder(ModelConfig(image_size=64)).eval()
     reference = ReferenceEmbedder(64).eval()
     reference.network.load_state_dict(ours.backbone.network.state_dict())
-    reference.embedding.load_state_dict(ours.embedding.state_dict())
+    reference.embedding.load_state_dict(ours.head.linear.state_dict())
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(reference(images), ours(images), rtol=1e-4, atol=1e-5)

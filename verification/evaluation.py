@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.config import Config, make_config, merge, read_yaml
+from common.config import Config, make_config, merge, read_layer
 from common.errors import InputError
 from datasets.cut import cut_difference
 from datasets.manifest import Manifest, Pairs
@@ -20,7 +20,7 @@ from distributed.memory import keep_freed_memory
 from distributed.processes import is_main_process, rank, world_size
 from models.embed import Embeddings, embed_images, join
 from models.layers.folding import folded
-from models.model_file import build_shipped, is_exported, read_model_file
+from models.model_file import is_exported, read_embedder, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
 from verification.decisions import decide, finite, threshold
 from verification.metrics import breakdown, k_fold, verification_metrics
@@ -38,7 +38,7 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     """
     layers: dict[str, Any] = {}
     for path in configs:
-        layers = merge(layers, read_yaml(path))
+        layers = merge(layers, read_layer(path))
     weight = merge(layers, overrides).get("evaluate", {}).get("model_weight")
     if not weight:
         raise InputError("which weights? pass --model_weight results/train/weights/<run>.pt")
@@ -69,11 +69,11 @@ class Evaluation:
         self.started = time.monotonic()
         self.pairs, self.known = open_pairs(config)
         check_output(config, self.pairs)
-        content = read_model_file(config.evaluate.model_weight)
-        embedder, self.parameters = build_shipped(content, config.model, repr(config.evaluate.model_weight))
-        self.embedder = embedder if is_exported(config.evaluate.model_weight) else folded(embedder).to(device)
-        self.calibrated = calibrated_threshold(content, config.evaluate.flip)
-        difference = cut_difference(content["about"].get("cut"), self.known, repr(config.evaluate.model_weight))
+        shipped = read_embedder(config.evaluate.model_weight)
+        self.parameters = shipped.parameters
+        self.embedder = shipped.embedder if is_exported(config.evaluate.model_weight) else folded(shipped.embedder).to(device)
+        self.calibrated = calibrated_threshold({"about": shipped.about}, config.evaluate.flip)
+        difference = cut_difference(shipped.about.get("cut"), self.known, repr(config.evaluate.model_weight))
         if difference:
             print(f"  {difference}")
         if config.evaluate.rule != "median":  # the one rule that asks for the scores
