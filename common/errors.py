@@ -19,12 +19,12 @@ class InputError(Exception):
     """
 
 
-LONGEST = 300  # letters of a name that are shown
+LONGEST = 200  # characters of a name or a value that are shown
 
 
 def shortened(text: str) -> str:
     """The text, or its beginning and its length if it is too long to be read: a damaged list may have cells of megabytes."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} letters)"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 
 
 def listing(names: Iterable[object], most: int = 5) -> str:
@@ -35,14 +35,6 @@ def listing(names: Iterable[object], most: int = 5) -> str:
     names = [str(name) for name in names]
     shown = ", ".join(shortened(name if name and name.isprintable() else ascii(name)) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
-
-
-LONGEST = 200
-
-
-def shortened(text: str) -> str:
-    """The beginning of a long text, with an ellipsis."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def brief(value: object) -> str:

@@ -95,13 +95,18 @@ def check_fits(module: nn.Module, state: Mapping[str, Tensor], source: str) -> N
         raise InputError(f"{source} belongs to another architecture: {len(wrong):,} tensors differ ({listing(wrong, most=3)})")
 
 
-def start_from(embedder: nn.Module, path: str | Path) -> None:
+def start_from(embedder: nn.Module, path: str | Path) -> dict[str, Any]:
     """Initialise an embedder from a pretext (its backbone), or from another embedder or the one beside a classifier (all of
-    it). Raises InputError."""
+    it), and return the content of the file. Raises InputError."""
     content = load_weights(path, WEIGHT_KINDS)
     prefix = {"pretext": "backbone.", "embedder": "", "classifier": "network."}[content["kind"]]
-    state = {name.removeprefix(prefix): value for name, value in content["state"].items() if name.startswith(prefix)}
-    fill(embedder.backbone if content["kind"] == "pretext" else embedder, state, source=repr(str(path)))
+    fill(embedder.backbone if content["kind"] == "pretext" else embedder, part_of(content, prefix), source=repr(str(path)))
+    return content
+
+
+def part_of(content: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    """The tensors of a weight file whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in content["state"].items() if name.startswith(prefix)}
 
 
 def file_digest(path: str | Path) -> str:

@@ -18,6 +18,7 @@ from datasets.batches.augment import Augmentation
 from datasets.batches.augment.crop import centre_crop
 from datasets.batches.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
 from datasets.batches.samplers import ShuffledSampler
+from datasets.cut import cut_of
 from datasets.manifest import Manifest, codes
 from datasets.photographs.photographs import Photographs
 from distributed.collectives import gather
@@ -47,7 +48,8 @@ class Pretext(Recipe):
     ):
         super().__init__()
         stage = config.pretext
-        augmentation = Augmentation(stage.augment, config.model.image_size)
+        augmentation = Augmentation(stage.augment, config.model.image_size, faces.mirrored_landmarks)
+        self.cut = cut_of(faces)
         self.values = {name: faces.values(name) for name in faces.attributes} or {ROTATION: list(QUARTERS)}
         targets = {name: attribute_target(faces, name, self.values[name]) for name in faces.attributes}
         images = TrainingImages(photographs, targets, augmentation, turn=ROTATION in self.values)
@@ -78,7 +80,7 @@ class Pretext(Recipe):
         return self.network
 
     def about(self) -> dict[str, Any]:
-        return {"attributes": self.values}
+        return {"attributes": self.values, "cut": self.cut}
 
     def validation(self, faces: Manifest, photographs: Photographs) -> "AttributeAccuracy":
         """A `validate` for the loop, on held-out faces."""
