@@ -9,7 +9,6 @@ from common.cli import chosen_config, read_arguments
 from common.config import Config
 from common.devices import seed_everything
 from common.errors import run_script
-from datasets.cut import cut_of
 from datasets.manifest import digest
 from datasets.photographs.cache import open_cache
 from datasets.photographs.photographs import Photographs
@@ -50,8 +49,7 @@ def train(config: Config) -> Path:
     photographs = Photographs(faces, config.model.image_size, "read training photographs", cache)
     held_out = Photographs(known, config.model.image_size, "read validation photographs", cache)
     recipe = TRAIN_RECIPES.build(config.train.recipe, config=config, faces=faces, photographs=photographs)
-    data_digest = digest(faces, photographs.digest, pairs, held_out.digest)
-    run = Run(config, "train", data_digest, file_digest(start) if start else None, cut_of(faces))
+    run = Run(config, "train", digest(faces, photographs.digest, pairs, held_out.digest), file_digest(start) if start else None)
     return fit(recipe, run, Validation(pairs, held_out, config) if len(pairs) else None)
 
 

@@ -9,7 +9,6 @@ from common.cli import chosen_config, read_arguments
 from common.config import Config
 from common.devices import seed_everything
 from common.errors import run_script
-from datasets.cut import cut_of
 from datasets.manifest import digest
 from datasets.photographs.cache import open_cache
 from datasets.photographs.photographs import Photographs
@@ -37,7 +36,7 @@ def train_pretext(config: Config) -> Path:
     photographs = Photographs(faces, config.model.image_size, "read training photographs", cache)
     held_out_photographs = Photographs(held_out, config.model.image_size, "read held-out photographs", cache)
     recipe = PRETEXT_RECIPES.build(config.pretext.recipe, config=config, faces=faces, photographs=photographs)
-    run = Run(config, "pretext", digest(faces, photographs.digest, held_out, held_out_photographs.digest), cut=cut_of(faces))
+    run = Run(config, "pretext", digest(faces, photographs.digest, held_out, held_out_photographs.digest))
     return fit(recipe, run, recipe.validation(held_out, held_out_photographs))
 
 

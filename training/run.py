@@ -58,19 +58,11 @@ class Run:
     """The files of one stage of one experiment, and the rules about replacing them.
 
     section: "pretext" or "train". data_digest: of the photographs read. start_digest: of the weight file started from.
-    cut: how the photographs were cut, for those who use the weights, which carry it.
     `receipts.is_replaced` has the rules. Whoever makes one has reserved the run (`locks.reserved_runs`), so that nobody else
     writes its files. Of several processes the leading one alone checks and writes. Raises InputError.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        section: str,
-        data_digest: str,
-        start_digest: str | None = None,
-        cut: Mapping[str, float] | None = None,
-    ):
+    def __init__(self, config: Config, section: str, data_digest: str, start_digest: str | None = None):
         self.files = RunFiles.of(config, section)
         self.name = self.files.name
         self.weights = self.files.weights
@@ -80,7 +72,6 @@ class Run:
         self.precision = choose_precision(config.precision, self.device)
         self.sync_norm = config.sync_norm
         self.seed = config.seed
-        self.cut = {"cut": dict(cut)} if cut else {}
         self.evaluation = {"flip": config.evaluate.flip}  # how the weights are meant to be used, whatever they learned from
         self.identity = {"config": stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
         self.arithmetic = arithmetic(config)
@@ -148,7 +139,7 @@ class Run:
         network before whitening. It becomes a weight file of its own, of the kind "classifier", that says the same about
         itself and this besides.
         """
-        about = {"run": self.name, **self.identity, "evaluate": self.evaluation, **self.cut, **about}
+        about = {"run": self.name, **self.identity, "evaluate": self.evaluation, **about}
         drafts = {"weights_digest": save_weights(self.files.draft, kind, model.state_dict(), about)}
         if training_state is not None:
             about |= training_state.get("about", {})
