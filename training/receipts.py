@@ -91,7 +91,7 @@ def find_earlier(files: RunFiles) -> Earlier | None:
     if files.snapshot.exists():
         content = read_snapshot(files.snapshot)
         return Earlier(content["arithmetic"] | content["identity"], files.snapshot, finished=False)
-    if files.receipt.exists():
+    if files.receipt.exists() and files.weights.exists():  # a receipt alone, such as a published one, keeps nobody from training
         return Earlier(read_receipt(files.receipt), files.receipt, finished=True)
     if files.weights.exists():
         raise InputError(
