@@ -12,7 +12,8 @@ class PretextModel(nn.Module):
     """Images [B, 3, H, W] -> for each attribute its logits [B, number of values]: one linear layer each on the means over
     all places of the backbone's maps.
 
-    sizes: number of values of each attribute; their names may be any, since no module is named after them. dropout: share of the means that a training step leaves out.
+    sizes: number of values of each attribute; it may have any name, since no module is named after it. dropout: share of the
+        means that a training step leaves out.
     """
 
     def __init__(self, backbone: Backbone, sizes: Mapping[str, int], dropout: float = 0.0):
