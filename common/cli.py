@@ -93,8 +93,8 @@ def read_arguments(
     values = vars(known)
     configs = values.pop("config")
     overrides: dict[str, Any] = {}
-    for setting, value in [*values.items(), *_table_entries(parser, rest, tables)]:
-        layer = nested(setting, value)
+    for name, value in [*values.items(), *_table_entries(parser, rest, tables)]:
+        layer = nested(name, value)
         check_values(layer, "command line")
         overrides = merge(overrides, layer)
     return Arguments(configs, overrides)

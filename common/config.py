@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
 
 from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -20,7 +20,17 @@ from common.errors import InputError, brief, listing, shortened
 from common.plain import NotPlain, check_plain, read_yaml
 from common.registry import ChoiceLike, name_and_options
 
-settings = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True))
+
+class Section:
+    """A section of the settings. The attribute, which @settings sets, tells type checkers that it is a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field, dataclasses.field))
+def settings(section: type[Section]) -> type:
+    """The class as a frozen dataclass that checks its values' types and ranges, and that takes no other names."""
+    return dataclass(section, frozen=True, config=ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True))
 
 
 def _canonical(choice: ChoiceLike) -> dict[str, Any]:
@@ -58,7 +68,7 @@ def _chosen(*choices: ChoiceLike, many: bool = False) -> Any:
 
 
 @settings
-class DataConfig:
+class DataConfig(Section):
     reader: Choice = _chosen("twin")
     """What turns the files into faces and pairs: competition, kface, cfp, cmu, orl, twin or folder; its options are its own,
     such as {name: cfp, fold: 3}."""
@@ -79,7 +89,7 @@ class DataConfig:
 
 
 @settings
-class ModelConfig:
+class ModelConfig(Section):
     backbone: Choice = _chosen("efficientnet_b0")
     """The network that turns images into maps, and its options: {name: efficientnet_b0, drop_connect: 0.1}."""
     head: Choice = _chosen("published")
@@ -94,7 +104,7 @@ class ModelConfig:
 
 
 @settings
-class StageConfig:
+class StageConfig(Section):
     """What the two training stages share."""
 
     recipe: Choice = _chosen("metric")
@@ -143,7 +153,7 @@ class TrainConfig(StageConfig):
 
 
 @settings
-class EvaluateConfig:
+class EvaluateConfig(Section):
     model_weight: str = ""
     """Weight file (.pt) of the embedder to evaluate, or a file (.onnx) exported from one."""
     pairs: str = ""
@@ -163,7 +173,7 @@ class EvaluateConfig:
 
 
 @settings
-class ExportConfig:
+class ExportConfig(Section):
     out: str = ""
     """ONNX file to write; empty: beside the weight file, `<name>.onnx` or `<name>-int8.onnx`."""
     int8: bool = False
@@ -173,7 +183,7 @@ class ExportConfig:
 
 
 @settings
-class Config:
+class Config(Section):
     name: str = Field(default="triarchy", pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$")
     """Name of the experiment; output files carry it."""
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -243,18 +253,18 @@ def experiment(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(values))
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any], section: type | None = None) -> dict[str, Any]:
-    """Lay the settings `over` on `base`, section by section; `section` is the class of both (default: Config).
+def merge(base: Mapping[str, Any], over: Mapping[str, Any], section: type[Section] = Config) -> dict[str, Any]:
+    """Lay the settings `over` on `base`, section by section; `section` is the class of both.
 
     A choice of another name replaces the one below with all its options, which mean nothing to another; options without a
     name, or with the same, are laid on those below. On a list of choices a list replaces it, and a mapping
     {name: {option: value}} changes the entry of that name, adds it if there is none, or with null takes it out.
     """
-    types = {field.name: field.type for field in dataclasses.fields(section or Config)}
+    types = {field.name: field.type for field in dataclasses.fields(section)}
     merged = dict(base)
     for key, value in over.items():
         below, kind = merged.get(key), types.get(key)
-        if dataclasses.is_dataclass(kind) and isinstance(below, Mapping) and isinstance(value, Mapping):
+        if isinstance(kind, type) and issubclass(kind, Section) and isinstance(below, Mapping) and isinstance(value, Mapping):
             merged[key] = merge(below, value, kind)
         elif kind == Choice:
             merged[key] = _merge_choice(below, value)
@@ -354,5 +364,5 @@ def _fields_at(location: Iterable[str | int]) -> list[str]:
     """Names of the settings in the section at `location`."""
     section: Any = Config
     for part in location:
-        section = {field.name: field.type for field in dataclasses.fields(section)}[part]
+        section = next(field.type for field in dataclasses.fields(section) if field.name == part)
     return [field.name for field in dataclasses.fields(section)]

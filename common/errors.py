@@ -32,9 +32,9 @@ def listing(names: Iterable[object], most: int = 5) -> str:
 
     Names that are empty or hold line breaks or other control characters are shown quoted and escaped, long ones shortened.
     """
-    names = [str(name) for name in names]
-    shown = ", ".join(shortened(name if name and name.isprintable() else ascii(name)) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+    texts = [str(name) for name in names]
+    shown = ", ".join(shortened(text if text and text.isprintable() else ascii(text)) for text in texts[:most])
+    return shown if len(texts) <= most else f"{shown} and {len(texts) - most:,} more"
 
 
 def brief(value: object) -> str:
@@ -63,7 +63,7 @@ def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
     What the output's encoding cannot write, such as a Korean path where it is ASCII, is escaped.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # typed as any stream of text
     path = Path(sys.argv[0])
     name = path.parent.name if path.stem == "__main__" else path.name
     try:

@@ -10,7 +10,7 @@ from typing import IO
 from common.errors import InputError
 
 
-def write_whole(path: Path, content: bytes | str | Callable[[Path], None]) -> Path:
+def write_whole(path: str | Path, content: bytes | str | Callable[[Path], None]) -> Path:
     """Write `path` through a temporary neighbour and a rename, so that no reader ever sees half a file.
 
     `content` is the bytes, the text (UTF-8), or a function that writes to the path it is given. An OSError names `path`.
@@ -49,7 +49,7 @@ def locked(path: Path, wait: bool = True) -> Iterator[IO[bytes]]:
     try:
         import fcntl
     except ImportError:  # Windows
-        fcntl = None
+        fcntl = None  # type: ignore[assignment]  # no module
     with open(path, "ab") as handle:
         if fcntl:
             try:

@@ -109,11 +109,11 @@ def _values_in(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 SAFE = {f"tag:yaml.org,2002:{tag}": yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{tag}"] for tag in TAGS}
-PlainLoader.yaml_constructors = {  # no other tag, so that nothing but plain values is ever made
-    **SAFE,
-    **{tag: PlainLoader.construct_plain for tag in SAFE if not tag.endswith((":seq", ":map"))},
-    None: yaml.SafeLoader.construct_undefined,
-}
+PlainLoader.yaml_constructors = (  # no other tag, so that nothing but plain values is ever made
+    SAFE
+    | {tag: PlainLoader.construct_plain for tag in SAFE if not tag.endswith((":seq", ":map"))}
+    | {None: yaml.SafeLoader.construct_undefined}
+)
 PlainLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
