@@ -118,10 +118,10 @@ class Manifest:
         """What is known of the given photographs, in their order; nothing (missing values) of those not in the table."""
         known = self.table.drop_duplicates("file_name")
         rows = known.set_index("file_name").reindex(pd.Index(file_names, name="file_name"))
-        points = self.points
-        if points is not None:
+        points = None
+        if self.points is not None:
             places = pd.Index(known["file_name"]).get_indexer(rows.index)
-            points = np.full((len(rows), *points.shape[1:]), np.nan)
+            points = np.full((len(rows), *self.points.shape[1:]), np.nan)
             points[places >= 0] = self.points[known.index[places[places >= 0]]]
         return replace(self, table=rows.reset_index()[list(self.table.columns)], points=points)
 

@@ -33,7 +33,8 @@ class SynchronisedNorm(_BatchNorm):
 
     def __init__(self, norm: _BatchNorm):
         super().__init__(norm.num_features, norm.eps, norm.momentum, device="meta")  # the weights are there already
-        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+        assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+        assert norm.momentum is not None
         self.share = norm.momentum  # of a batch in the running statistics
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean, self.running_var = norm.running_mean, norm.running_var

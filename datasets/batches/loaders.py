@@ -37,15 +37,16 @@ class TrainingImages(Dataset):
         self.augmentation = augmentation
         self.turn = turn
 
-    def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
-        """{"image": uint8 [S, S, 3], target name: int64 scalar, ...}"""
+    def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor | int]:
+        """{"image": uint8 [S, S, 3], target name: class, ...}"""
         random = np.random.default_rng(draw.key)
         points = None if self.photographs.points is None else self.photographs.points[draw.index]
         image, _, mirrored = self.augmentation(Sample(self.photographs[draw.index], points), random)
-        item = {name: int(target[mirrored][draw.index]) for name, target in self.targets.items()}
+        item: dict[str, torch.Tensor | int] = {name: int(target[mirrored][draw.index]) for name, target in self.targets.items()}
         if self.turn:
-            item[ROTATION] = int(random.integers(len(QUARTERS)))
-            image = np.rot90(image, item[ROTATION])
+            quarters = int(random.integers(len(QUARTERS)))
+            item[ROTATION] = quarters
+            image = np.rot90(image, quarters)
         item["image"] = torch.from_numpy(np.ascontiguousarray(image))
         return item
 

@@ -13,7 +13,7 @@ from distributed.processes import local_rows, world_size
 class Draw(NamedTuple):
     """One photograph to load, with the key of the random generator that augments it."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks a draw for
     key: tuple[int, int, int]  # seed, epoch, position in the epoch
 
 

@@ -27,7 +27,7 @@ from common.progress import say
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # no module
 
 FORMAT = 1
 OURS = {kind: re.compile(rf"[0-9a-f]{{64}}\.{kind}") for kind in ("entry", "partial")}  # no other file is ever touched
@@ -111,7 +111,7 @@ class Cache:
                 say(f"{title}: not kept, since {size / GIB:,.1f} GiB are more than data.cache_gb leaves room for")
                 return None
 
-    def _alone(self) -> AbstractContextManager[None]:
+    def _alone(self) -> AbstractContextManager[object]:
         """No other process looks for, claims, finishes or removes a file in the meantime."""
         return locked(self.folder / ".lock")
 

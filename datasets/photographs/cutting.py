@@ -18,12 +18,12 @@ def square(photograph: np.ndarray, side: int, box: Sequence[float] | None = None
     height, width = photograph.shape[:2]
     left, top, right, bottom = square_box((height, width), box)
     # A box outside the photograph still touches its nearest row and column.
-    inner_left, inner_right = np.clip(left, 0, width - 1), np.clip(right, 1, width)
-    inner_top, inner_bottom = np.clip(top, 0, height - 1), np.clip(bottom, 1, height)
+    inner_left, inner_right = int(np.clip(left, 0, width - 1)), int(np.clip(right, 1, width))
+    inner_top, inner_bottom = int(np.clip(top, 0, height - 1)), int(np.clip(bottom, 1, height))
     cut = photograph[inner_top:inner_bottom, inner_left:inner_right]
-    outside = [max(0, inner_top - top), max(0, bottom - inner_bottom), max(0, inner_left - left), max(0, right - inner_right)]
+    outside = (max(0, inner_top - top), max(0, bottom - inner_bottom), max(0, inner_left - left), max(0, right - inner_right))
     if any(outside):
-        cut = cv2.copyMakeBorder(cut, *map(int, outside), borderType=cv2.BORDER_REPLICATE)
+        cut = cv2.copyMakeBorder(cut, *outside, borderType=cv2.BORDER_REPLICATE)
     shrinking = max(cut.shape[:2]) > side
     return cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
 

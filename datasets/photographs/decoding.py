@@ -22,12 +22,13 @@ def read_photograph(content: bytes, enough: int | None = None) -> np.ndarray:
     MOST_PIXELS.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"it has {image.width:,} x {image.height:,} pixels, and at most {MOST_PIXELS:,} are read")
+        with Image.open(io.BytesIO(content), formats=FORMATS) as file:
+            if file.width * file.height > MOST_PIXELS:
+                raise ValueError(f"it has {file.width:,} x {file.height:,} pixels, and at most {MOST_PIXELS:,} are read")
             if enough:
-                image.draft(None, (enough, enough))
-            image.load()
+                file.draft(None, (enough, enough))
+            file.load()
+            image: Image.Image = file
             if image.mode == "F":
                 raise ValueError("floating-point pixels have no defined range")
             if image.mode.startswith("I"):  # 16 bits a pixel; 257 = 65535 / 255

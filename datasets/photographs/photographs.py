@@ -19,7 +19,6 @@ from PIL import features
 from common.errors import InputError, listing
 from common.progress import progress
 from datasets.manifest import Manifest
-from datasets.photographs import cutting, decoding
 from datasets.photographs.cache import About, Cache, Entry, checksum
 from datasets.photographs.cutting import square, square_points
 from datasets.photographs.decoding import read_photograph, upright_size
@@ -30,7 +29,7 @@ POINT = np.dtype("<f4")
 
 DECODER = "\n".join(
     [
-        *(hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest() for module in (cutting, decoding)),
+        *(hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest() for name in ("cutting.py", "decoding.py")),
         *(f"{name} {features.version(name)}" for name in ("pil", "jpg", "libjpeg_turbo", "zlib", "libtiff", "webp")),
         cv2.getBuildInformation(),
         cv2.getCPUFeaturesLine(),

@@ -30,6 +30,7 @@ def read_boxes_csv(path: str | Path, root: Path) -> Manifest:
             f"{str(path)!r} has a column {listing(map(repr, others))}; a CSV of face boxes has file_name, {', '.join(BOX)} and"
             f" for each landmark <name>_x and <name>_y"
         )
+    assert boxes is not None  # its columns are there
     return listed_faces(table["file_name"], boxes, root, path, points, landmarks)
 
 
@@ -107,6 +108,7 @@ def joined(faces: Manifest, listed: Manifest, source: str | Path) -> Manifest:
     """
     found = listed.of_files(faces.file_names)
     boxes = found.boxes
+    assert boxes is not None  # a list of faces has boxes, if only unknown ones
     differing = np.zeros(len(faces), dtype=bool)
     if faces.boxes is not None:
         boxes, differing = _either(faces.boxes, boxes)

@@ -35,18 +35,19 @@ class CMU(SplitReader):
         folder = existing_folder(root, "the folder of CMU Face Images, with faces/ in it or the people's folders")
         folder = folder / "faces" if (folder / "faces").is_dir() else folder
         users = visible(folder, folders=True)
-        names = _largest([f"{user}/{name}" for user in users for name in visible(folder / user, (".pgm",))])
-        if not names:
+        known = _largest([f"{user}/{name}" for user in users for name in visible(folder / user, (".pgm",))])
+        if not known:
             raise InputError(f"{str(folder)!r} has no photographs <user>/<user>_<pose>_<expression>_<eyes>.pgm in it")
-        check_files(folder, names, repr(str(folder)))
-        manifest = Manifest.of([Face(name, name.split("/")[0], _parse(name)[0]) for name in names], folder, MIRRORS)
+        check_files(folder, known, repr(str(folder)))
+        manifest = Manifest.of([Face(name, name.split("/")[0], told) for name, told in known.items()], folder, MIRRORS)
         super().__init__(manifest, validate_share, test_share, pairs, split_seed, cover="pose")
 
 
-def _largest(names: list[str]) -> list[str]:
-    """Of each person in each condition the largest photograph, sorted; InputError that counts the names of a wrong form."""
-    parsed = {name: _parse(name) for name in names}
-    wrong = [name for name, known in parsed.items() if known is None]
+def _largest(names: list[str]) -> dict[str, dict[str, str]]:
+    """Of each person in each condition the largest photograph, sorted, with its attributes; InputError that counts the names
+    of a wrong form."""
+    parsed = {name: told for name in names if (told := _parse(name))}
+    wrong = [name for name in names if name not in parsed]
     if wrong:
         right = "; ".join(f"{attribute} {', '.join(values)}" for attribute, values in VALUES.items())
         raise InputError(
@@ -56,7 +57,7 @@ def _largest(names: list[str]) -> list[str]:
     best: dict[tuple[str, ...], str] = {}
     for name in sorted(names, key=lambda name: (parsed[name][1], name)):
         best.setdefault((name.split("/")[0], *parsed[name][0].values()), name)
-    return sorted(best.values())
+    return {name: parsed[name][0] for name in sorted(best.values())}
 
 
 def _parse(name: str) -> tuple[dict[str, str], int] | None:

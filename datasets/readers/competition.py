@@ -9,7 +9,7 @@ is the camera and the one before that the expression.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from sys import intern
 
@@ -39,8 +39,8 @@ class Competition:
     def faces(self, split: str) -> Manifest:
         """The photographs of train_meta.csv in its order; for validate and test those of the pairs, sorted by name."""
         if split != "train":
-            names = self.pairs(split).file_names
-            return self._manifest(names, [None] * len(names), self._csv(split))
+            listed = self.pairs(split).file_names
+            return self._manifest(listed, [None] * len(listed), self._csv(split))
         path = self._csv(split)
         table = read_csv(path, ["face_id", "file_name"])
         names, identities = (table[column].to_numpy(dtype=object) for column in ("file_name", "face_id"))
@@ -60,14 +60,15 @@ class Competition:
         path = self._csv(split)
         table = read_csv(path, ["image1", "image2"])
         answers = read_answers(table, path)
-        pairs = Pairs.of(*(table[column].to_numpy(dtype=object) for column in ("image1", "image2")), answers, path.parent)
+        first, second = (table[column].to_numpy(dtype=object) for column in ("image1", "image2"))
+        pairs = Pairs.of(first, second, answers, path.parent)
         check_files(path.parent, pairs.file_names, repr(str(path)))
         return pairs
 
     def _csv(self, split: str) -> Path:
         return self.root / split / ("train_meta.csv" if split == "train" else f"{split}_label.csv")
 
-    def _manifest(self, names: Sequence[str], identities: Sequence[str | None], source: Path) -> Manifest:
+    def _manifest(self, names: Collection[str], identities: Iterable[str | None], source: Path) -> Manifest:
         known = conditions(names)
         right = {"angle": {None, *ANGLES}, "expression": {None, *EXPRESSIONS}}
         wrong = []

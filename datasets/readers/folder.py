@@ -11,6 +11,7 @@ list. Its columns left, top, right, bottom, if there, are face boxes in pixels i
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ class Folder(SplitReader):
     photographs.
     """
 
-    suffixes = SUFFIXES
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
 
     def __init__(self, root: str, validate_share: float = 0.2, test_share: float = 0.2, pairs: int = 1000, split_seed: int = 0):
         folder = existing_folder(root, "a folder with one folder of photographs per person")

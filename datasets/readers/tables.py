@@ -22,8 +22,9 @@ def read_csv(path: Path, required: Sequence[str]) -> pd.DataFrame:
     try:
         # With header=None a row longer than the header is an error; else pandas would shift such rows by one column.
         # Read in one piece (low_memory), equal cells of a column are one object: a million rows name a few thousand people.
-        options = {"dtype": str, "keep_default_na": False, "low_memory": False}
-        rows = pd.read_csv(path, header=None, encoding="utf-8-sig", compression=None, **options)
+        rows = pd.read_csv(
+            path, header=None, encoding="utf-8-sig", compression=None, dtype=str, keep_default_na=False, low_memory=False
+        )
     except OSError as error:
         raise InputError(
             f"{str(path)!r} cannot be read ({error.strerror or error}); it should be a CSV with the columns {', '.join(required)}"

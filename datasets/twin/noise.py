@@ -28,7 +28,7 @@ class Noise:
         return total
 
 
-def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
+def smoothstep(low: float | np.ndarray, high: float | np.ndarray, value: float | np.ndarray) -> np.ndarray:
     """0 below `low`, 1 above `high`, a smooth S between; with low > high it falls."""
     share = np.clip((value - low) / (high - low), 0, 1)
     return share * share * (3 - 2 * share)

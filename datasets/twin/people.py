@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from datasets.twin.heads import Face
 
@@ -108,7 +109,7 @@ def draw_person(seed: int, person: int, local_labels: list[str]) -> Person:
     )
 
 
-def linear(srgb: np.ndarray) -> np.ndarray:
+def linear(srgb: ArrayLike) -> np.ndarray:
     """sRGB 0 to 255 -> linear light 0 to 1, float32."""
     share = np.asarray(srgb, np.float32) / 255
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4).astype(np.float32)

@@ -37,7 +37,7 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def installed_packages() -> dict[str, str | None]:
     """The versions of PACKAGES, None for one that is not installed, and of our own renderer."""
-    versions = {"renderer": str(RENDERER)}
+    versions: dict[str, str | None] = {"renderer": str(RENDERER)}
     for name in PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)

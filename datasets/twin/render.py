@@ -18,11 +18,11 @@ class Hits(NamedTuple):
 @wp.kernel
 def _cast(
     mesh: wp.uint64,
-    starts: wp.array(dtype=wp.vec3),
-    directions: wp.array(dtype=wp.vec3),
+    starts: wp.array[wp.vec3],
+    directions: wp.array[wp.vec3],
     length: wp.float32,
-    triangle: wp.array(dtype=wp.int32),
-    weights: wp.array(dtype=wp.vec3),
+    triangle: wp.array[wp.int32],
+    weights: wp.array[wp.vec3],
 ):
     ray = wp.tid()
     hit = wp.mesh_query_ray(mesh, starts[ray], directions[ray], length)
@@ -35,11 +35,11 @@ def _cast(
 @wp.kernel
 def _shade(
     mesh: wp.uint64,
-    points: wp.array(dtype=wp.vec3),
-    normals: wp.array(dtype=wp.vec3),
-    directions: wp.array(dtype=wp.vec3),
+    points: wp.array[wp.vec3],
+    normals: wp.array[wp.vec3],
+    directions: wp.array[wp.vec3],
     length: wp.float32,
-    free: wp.array2d(dtype=wp.float32),
+    free: wp.array2d[wp.float32],
 ):
     point, light = wp.tid()
     if wp.dot(normals[point], directions[light]) > 0.0:

@@ -61,6 +61,7 @@ def lay_out(photographs: np.ndarray) -> Image.Image:
     """uint8 [people, expressions, cameras, S, S, 3] -> one picture, with captions for cameras and expressions."""
     people, expressions, cameras, side = photographs.shape[:4]
     font = ImageFont.load_default(size=max(8, round(side / 9)))
+    assert isinstance(font, ImageFont.FreeTypeFont)  # as it is wherever a size may be chosen
     line = sum(font.getmetrics())
     left = MARGIN + round(max(font.getlength(name) for name in NAMES.values())) + 3 * GAP
     top = MARGIN + 2 * line + 3 * GAP

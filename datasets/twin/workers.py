@@ -4,11 +4,11 @@ import io
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import cv2
 import numpy as np
@@ -47,7 +47,7 @@ class Order(NamedTuple):
         return self.open_studio(self.seed, self.image_size)
 
 
-def take(jobs: Iterable[Job], order: Order, workers: int) -> Iterator[None]:
+def take(jobs: Iterable[Job], order: Order, workers: int) -> Generator[None, None, None]:
     """Do the jobs, yielding after every photograph. The files do not depend on `workers`; 1 is this process itself.
 
     Only as many jobs are drawn from `jobs` as are being worked on. However this ends, no process outlives it. Raises
@@ -92,7 +92,7 @@ def _take_in_processes(jobs: Iterable[Job], order: Order, workers: int) -> Itera
                 crew[ours].start()
             theirs.close()  # now the worker alone holds its end, and each side learns when the other one is gone
         while crew:
-            for pipe in wait(list(crew)):
+            for pipe in cast(list[Connection], wait(list(crew))):  # some of those that it is given
                 message = _receive(pipe, crew[pipe])
                 if isinstance(message, Exception):
                     raise message
@@ -134,7 +134,7 @@ def _work(pipe: Connection, order: Order) -> None:
                 studio = studio or order.studio()
                 for _ in _do(job, studio, order.quality):
                     pipe.send(WRITTEN)
-                message = READY
+                message: str | Exception = READY
             except (BrokenPipeError, ConnectionResetError):
                 raise
             except (InputError, OSError) as error:

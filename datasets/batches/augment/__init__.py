@@ -4,10 +4,11 @@ A constructor's parameters are the step's options, apart from `image_size` (the 
 pixels) and `point_order` (see Augmentation), which the program provides.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from common.registry import ChoiceLike, Registry
 from datasets.batches.augment.affine import Affine
@@ -49,7 +50,7 @@ class Augmentation:
     nothing of what the others do. Raises InputError for an unknown step, a wrong option and a value outside its range.
     """
 
-    def __init__(self, choices: Iterable[ChoiceLike], side: int, point_order: Sequence[int] | None = None):
+    def __init__(self, choices: Iterable[ChoiceLike], side: int, point_order: ArrayLike | None = None):
         self.steps: list[Step] = []
         self.output_side = side
         for choice in choices:

@@ -1,9 +1,8 @@
 """Flip: the image mirrored left to right."""
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from datasets.batches.augment.step import Sample, Step, checked
 
@@ -14,7 +13,7 @@ class Flip(Step):
     point_order: see Augmentation; a mirrored left eye stands where the program expects the right eye.
     """
 
-    def __init__(self, probability: float = 0.5, point_order: Sequence[int] | None = None):
+    def __init__(self, probability: float = 0.5, point_order: ArrayLike | None = None):
         self.probability = checked("probability", probability)
         self.point_order = None if point_order is None else np.asarray(point_order, dtype=np.int64)
 

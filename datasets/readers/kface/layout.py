@@ -86,7 +86,9 @@ def photographs(folder: Path, people: Iterable[str], conditions: Conditions, tit
     Only folders of the wanted conditions are opened, and what is listed exists: no file needs a look of its own.
     Raises InputError if there is none.
     """
-    names, face_ids, values = [], [], {attribute: [] for attribute in ATTRIBUTES}
+    names: list[str] = []
+    face_ids: list[str] = []
+    values: dict[str, list[str]] = {attribute: [] for attribute in ATTRIBUTES}
     for person in progress(sorted(people), title, unit="person"):
         for place in product(conditions.accessories, conditions.lights, conditions.expressions):
             inside = "/".join((person, *place))

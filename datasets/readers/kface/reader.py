@@ -47,10 +47,10 @@ class KFace:
         if split not in SPLITS:
             raise InputError(f"there is no split {split!r}; there are: {listing(SPLITS)}")
         if split == "test" and self._pair_list:
-            parts = [PATH.fullmatch(name).groupdict() for name in self._listed.file_names]
             faces = [
                 Face(name, part["face_id"], {attribute: part[attribute] for attribute in ATTRIBUTES})
-                for name, part in zip(self._listed.file_names, parts)
+                for name in self._listed.file_names
+                if (part := PATH.fullmatch(name))  # as every name in a list does
             ]
             return Manifest.of(faces, self.root, MIRRORS)
         if not self._people[split]:
@@ -66,6 +66,7 @@ class KFace:
 
     @cached_property
     def _listed(self) -> Pairs:
+        assert self._pair_list  # else nobody asks
         pairs = read_pair_list(self._pair_list, self.root)
         strangers = sorted({name.split("/")[0] for name in pairs.file_names} - TEST_PEOPLE)
         if strangers:
@@ -95,6 +96,7 @@ def read_pair_list(path: Path, root: Path) -> Pairs:
         rows.append((*fields[:2], SAME[fields[2]]))
     if not rows:
         raise InputError(f"pair list {str(path)!r} is empty")
-    pairs = Pairs.of(*zip(*rows), root)
+    first, second, same = zip(*rows)
+    pairs = Pairs.of(first, second, same, root)
     check_files(root, pairs.file_names, repr(str(path)))
     return pairs
