@@ -14,6 +14,7 @@ from common.cli import FROM_THE_WEIGHT_FILE, read_arguments
 from common.config import Config
 from common.devices import seed_everything
 from common.errors import InputError, run_script
+from models.embedder import Embedder
 from models.model_file import build_shipped, is_exported
 from models.serving import require_packages
 from models.weights import file_digest, load_weights
@@ -40,6 +41,7 @@ def export(config: Config) -> Path:
 
     content = load_weights(source)
     embedder, parameters, *_ = build_shipped(content, config.model, repr(str(source)))
+    assert isinstance(embedder, Embedder)  # as in every file of weights
     graph = make_graph(embedder, config.model.image_size)
     about = {**content["about"], "parameters": parameters, "input": INPUT, "source_digest": file_digest(source)}
     if config.export.int8:

@@ -93,5 +93,5 @@ def _check_harmless(file: BinaryIO, path: str | Path, what: str) -> None:
             if not entry.filename.endswith("/data.pkl"):
                 continue
             for operation, argument, _ in pickletools.genops(archive.read(entry)):
-                if operation.name == "GLOBAL" and not NAMED.fullmatch(argument):
+                if operation.name == "GLOBAL" and not NAMED.fullmatch(str(argument)):
                     raise InputError(f"{str(path)!r} is corrupt or not {what}: it asks for {argument!r:.100}")

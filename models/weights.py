@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from common.errors import InputError, listing
 from models.archive import FORMAT, load_tensors, save_tensors
+from models.embedder import Embedder
 
 WEIGHT_KINDS = ("pretext", "embedder", "classifier")
 """All of these can start a training; a "classifier" is what training knew beside the embedder that ships."""
@@ -95,7 +96,7 @@ def check_fits(module: nn.Module, state: Mapping[str, Tensor], source: str) -> N
         raise InputError(f"{source} belongs to another architecture: {len(wrong):,} tensors differ ({listing(wrong, most=3)})")
 
 
-def start_from(embedder: nn.Module, path: str | Path) -> dict[str, Any]:
+def start_from(embedder: Embedder, path: str | Path) -> dict[str, Any]:
     """Initialise an embedder from a pretext (its backbone), or from another embedder or the one beside a classifier (all of
     it), and return the content of the file. Raises InputError."""
     content = load_weights(path, WEIGHT_KINDS)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.embedder import Embedder
-from models.heads.head import Head
+from models.heads.head import Head, running_statistics
 
 SHRINKAGE = 0.1  # of the largest variance, added to all: directions that hardly vary must not decide
 
@@ -39,8 +39,9 @@ def last_map(head: Head) -> tuple[Tensor, Tensor]:
     bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.double()
     if isinstance(norm, nn.Identity):
         return weight, bias
-    scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
-    return weight * scale[:, None], (bias - norm.running_mean.double()) * scale + norm.bias.double()
+    mean, variance = running_statistics(norm)
+    scale = norm.weight.double() * (variance.double() + norm.eps).rsqrt()
+    return weight * scale[:, None], (bias - mean.double()) * scale + norm.bias.double()
 
 
 def set_last_map(head: Head, weight: Tensor, bias: Tensor) -> None:
@@ -49,8 +50,9 @@ def set_last_map(head: Head, weight: Tensor, bias: Tensor) -> None:
     linear, norm = head.linear, head.norm
     linear.weight.copy_(weight)
     if not isinstance(norm, nn.Identity):
-        norm.running_mean.zero_()
-        norm.running_var.fill_(1 - norm.eps)
+        mean, variance = running_statistics(norm)
+        mean.zero_()
+        variance.fill_(1 - norm.eps)
         norm.weight.fill_(1)
         norm.bias.copy_(bias if linear.bias is None else torch.zeros_like(bias))
     if linear.bias is not None:
@@ -59,10 +61,10 @@ def set_last_map(head: Head, weight: Tensor, bias: Tensor) -> None:
 
 def within_class_whitening(embeddings: Tensor, labels: Sequence[int]) -> Tensor:
     """The symmetric inverse square root, [D, D], of the shrunk covariance of embeddings [N, D] around their identity's mean."""
-    _, classes, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    _, positions, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
     if counts.max() < 2:
         raise ValueError("no identity has two images, so nothing tells how the images of one person differ")
-    classes = torch.from_numpy(classes).to(embeddings.device)
+    classes = torch.from_numpy(positions).to(embeddings.device)
     sums = embeddings.new_zeros(len(counts), embeddings.shape[1]).index_add_(0, classes, embeddings)
     means = sums / torch.from_numpy(counts).to(embeddings)[:, None]
     apart = embeddings - means[classes]

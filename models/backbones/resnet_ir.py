@@ -48,6 +48,8 @@ class ResNetIR(Backbone):
 class Unit(nn.Module):
     """[B, C, H, W] -> [B, D, H / stride, W / stride]; no activation follows the sum, so that identities add up unhindered."""
 
+    shortcut: nn.Module
+
     def __init__(self, inputs: int, outputs: int, stride: int, se: bool):
         super().__init__()
         self.residual = nn.Sequential(

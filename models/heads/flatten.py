@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from common.ranges import Share
-from models.heads.head import Head
+from models.heads.head import Head, running_statistics
 
 
 class Flatten(Head):
@@ -14,6 +14,8 @@ class Flatten(Head):
 
     dropout: share of the values of the maps that a training step leaves out.
     """
+
+    maps_norm: nn.BatchNorm2d | nn.Identity
 
     def __init__(self, in_channels: int, map_size: tuple[int, int], embedding_size: int, dropout: Share = 0.2):
         super().__init__()
@@ -32,9 +34,10 @@ class Flatten(Head):
         norm = self.maps_norm
         if isinstance(norm, nn.Identity):
             return
-        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()  # [C], as the next
-        shift = norm.bias - norm.running_mean * scale
+        mean, variance = running_statistics(norm)
+        scale = norm.weight * (variance + norm.eps).rsqrt()  # [C], as the next
+        shift = norm.bias - mean * scale
         weight = self.linear.weight.unflatten(1, (norm.num_features, -1))  # [D, C, h * w]
-        self.linear.bias += weight.sum(dim=2) @ shift
+        self.linear.bias.add_(weight.sum(dim=2) @ shift)
         self.linear.weight.copy_((weight * scale[:, None]).flatten(1))
         self.maps_norm = nn.Identity()

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 
@@ -14,8 +15,9 @@ class Head(nn.Module):
     linear: the last linear layer, which has a bias unless a BatchNorm follows. norm: that BatchNorm1d, or an Identity.
     """
 
+    dropout: nn.Dropout
     linear: nn.Linear
-    norm: nn.Module
+    norm: nn.BatchNorm1d | nn.Identity
 
     def features(self, maps: Tensor) -> Tensor:
         """[B, C, h, w] -> [B, F], what the linear layer reads."""
@@ -31,3 +33,9 @@ class Head(nn.Module):
         if not isinstance(self.norm, nn.Identity):
             self.linear = fuse_linear_bn_eval(self.linear, self.norm)
             self.norm = nn.Identity()
+
+
+def running_statistics(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """Running mean and variance, [C] each, of a BatchNorm that keeps them, as every one of a head does."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean, norm.running_var

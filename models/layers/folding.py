@@ -1,6 +1,7 @@
 """BatchNorm folded into the layers before it: the same embeddings from fewer passes over memory."""
 
 from collections import Counter
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
@@ -8,7 +9,10 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-FUSE = {nn.Conv2d: fuse_conv_bn_weights, nn.Linear: fuse_linear_bn_weights}
+FUSE: dict[type[nn.Module], Callable[..., tuple[nn.Parameter, nn.Parameter]]] = {
+    nn.Conv2d: fuse_conv_bn_weights,
+    nn.Linear: fuse_linear_bn_weights,
+}
 
 
 class Tracer(fx.Tracer):
@@ -29,8 +33,10 @@ def folded(network: nn.Module) -> nn.Module:
     calls = Counter(node.target for node in graph.nodes)
     for node in list(graph.nodes):
         norm = modules.get(node.target) if node.op == "call_module" else None
-        before = node.args[0] if isinstance(norm, _BatchNorm) else None
-        if before is None or before.op != "call_module" or len(before.users) > 1 or calls[before.target] > 1:
+        if not isinstance(norm, _BatchNorm):
+            continue
+        before = node.args[0]
+        if before.op != "call_module" or len(before.users) > 1 or calls[before.target] > 1:
             continue
         layer = modules[before.target]
         fuse = next((fuse for kind, fuse in FUSE.items() if isinstance(layer, kind)), None)
