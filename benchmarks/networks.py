@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from common.config import ModelConfig
+from common.devices import channels_last
 from models.embedder import Embedder, build_embedder
 from models.serving.runtime import OnnxEmbedder
 
@@ -38,7 +39,7 @@ def entries(side: int) -> list[Entry]:
 def build(model: ModelConfig) -> Embedder:
     """The embedder with random weights, ready to embed."""
     torch.manual_seed(0)
-    return build_embedder(model).eval().to(memory_format=torch.channels_last)
+    return channels_last(build_embedder(model).eval())
 
 
 def onnx_embedder(graph: bytes, model: ModelConfig) -> OnnxEmbedder:

@@ -12,6 +12,7 @@ from benchmarks.networks import calibration, onnx_embedder
 from benchmarks.reference import ReferenceEmbedder, score_pairs_anew
 from benchmarks.timing import APART, Apart, Section, rates, take_turns
 from common.config import DataConfig, ModelConfig
+from common.devices import channels_last
 from datasets.manifest import Manifest, Pairs
 from datasets.photographs.photographs import decode_all
 from datasets.readers.opening import open_reader
@@ -44,11 +45,11 @@ def scoring_section(data: DataConfig, side: int, most: int | None, reference_pai
     return Section(f"Scoring, reader {data.reader['name']}, {side} pixels", what, rates(seconds, amounts, "pairs/s"))
 
 
-def scored_anew(data: DataConfig, side: int, most: int | None, count: int) -> Callable[[], None]:
+def scored_anew(data: DataConfig, side: int, most: int | None, count: int) -> Callable[[], object]:
     """A function that scores `count` of the pairs as the reference does."""
     _, pairs = _listed(data, most)
     ours, reference = _embedder(side), ReferenceEmbedder(side).eval()
-    reference.network.load_state_dict(ours.backbone.network.state_dict())
+    reference.network.load_state_dict(ours.backbone.get_submodule("network").state_dict())
     reference.embedding.load_state_dict(ours.head.linear.state_dict())
     order = np.random.default_rng(0).permutation(len(pairs))[:count]
     paths = [tuple(pairs.root / name for name in row) for row in pairs.table[["first", "second"]].to_numpy()[order]]
@@ -58,11 +59,12 @@ def scored_anew(data: DataConfig, side: int, most: int | None, count: int) -> Ca
 def scored_once(name: str, data: DataConfig, side: int, most: int | None) -> Callable[[], None]:
     """A function that scores the pairs as evaluate.py does, from one of the files of OURS."""
     faces, pairs = _listed(data, most)
-    embedder: nn.Module = _embedder(side)
+    ours = _embedder(side)
+    embedder: nn.Module
     if name == OURS[0]:
-        embedder = folded(embedder).to(memory_format=torch.channels_last)
+        embedder = channels_last(folded(ours))
     else:
-        graph = make_graph(embedder, side)
+        graph = make_graph(ours, side)
         content = graph if name == OURS[1] else quantise(graph, calibration(side))
         embedder = onnx_embedder(content, ModelConfig(image_size=side))
     keep_freed_memory()

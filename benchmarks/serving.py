@@ -1,6 +1,7 @@
 """Embedding one image or a batch, by this embedder and by what one would pick in its place."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.networks import build, calibration, entries, multiply_adds, onnx_embedder
 from benchmarks.timing import Section, take_turns
+from common.devices import channels_last
 from common.errors import InputError
 from models.embedder import parameter_count
 from models.model_file import read_embedder
@@ -45,7 +47,7 @@ def files_section(paths: list[str], rounds: int, turn: int) -> Section:
     sides: dict[str, int] = {}
     for path in paths:
         shipped = read_embedder(path)
-        candidates[path] = shipped.embedder.to(memory_format=torch.channels_last)
+        candidates[path] = channels_last(shipped.embedder)
         sides[path] = shipped.model.image_size
         about[path] = {"parameters": shipped.parameters, "MB": Path(path).stat().st_size / 1e6}
     side = sides[paths[0]]
@@ -84,4 +86,4 @@ def _repeated(candidates: dict[str, nn.Module], images: Tensor, calls: int) -> d
             for _ in range(calls):
                 embedder(images)
 
-    return {name: lambda embedder=embedder: call(embedder) for name, embedder in candidates.items()}
+    return {name: partial(call, embedder) for name, embedder in candidates.items()}

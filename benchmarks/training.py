@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from benchmarks.reference import ReferenceEmbedder, read_images
 from benchmarks.timing import APART, Apart, Section, rates, take_turns
 from common.config import Config, read_config
-from common.devices import gains_from_bf16
+from common.devices import channels_last, gains_from_bf16
 from datasets.manifest import Manifest
 from datasets.photographs.cache import open_cache
 from datasets.photographs.photographs import Photographs
@@ -31,7 +32,7 @@ Batch = dict[str, Tensor]
 TRIARCHY = Path(__file__).parent.parent / "configs" / "triarchy.yaml"
 
 
-def settings(side: int, identities: int, precision: str) -> Config:
+def settings(side: int, identities: int, precision: Literal["fp32", "bf16"]) -> Config:
     """The original's training at another image size and batch, on the photographs that come with the repository."""
     config = read_config([TRIARCHY], {"data": {"reader": "twin"}})
     model, train = replace(config.model, image_size=side), replace(config.train, batch_size=identities)
@@ -42,7 +43,7 @@ class Ours:
     """The recipe as train.py runs it."""
 
     def __init__(self, config: Config, faces: Manifest, photographs: Photographs):
-        self.recipe = Metric(config, faces, photographs).to(memory_format=torch.channels_last)
+        self.recipe = channels_last(Metric(config, faces, photographs))
         self.optimizer = OPTIMIZERS.build(config.train.optimizer, groups=self.recipe.parameter_groups(), lr=config.train.lr)
 
     def batches(self) -> Iterable[Batch]:
@@ -62,7 +63,7 @@ class Reference:
         self.labels = torch.from_numpy(faces.labels())
         self.sampler = ours.recipe.sampler
         self.embedder = ReferenceEmbedder(config.model.image_size, ours.recipe.network.head.dropout.p)
-        self.embedder.network.load_state_dict(ours.recipe.network.backbone.network.state_dict())
+        self.embedder.network.load_state_dict(ours.recipe.network.backbone.get_submodule("network").state_dict())
         self.embedder.embedding.load_state_dict(ours.recipe.network.head.linear.state_dict())
         self.objective = build_objective(config.train.terms, config.model.embedding_size, len(faces.identities))
         self.objective.load_state_dict(ours.recipe.objective.state_dict())
