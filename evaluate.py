@@ -4,7 +4,8 @@
     python evaluate.py --model_weight W.pt --pairs P.csv --data_root DIR                     # any list of pairs
 
 Only the embedder of the weight file is used; W.onnx, written by export.py, does as well as W.pt. The file says which data
-it was trained on; other data need --config or --data.* options.
+it was trained on; other data need --config or --data.* options. An evaluation replaces an earlier one of the same pairs;
+a submission of other pairs under its name is kept unless --overwrite is given.
 """
 
 from pathlib import Path
@@ -13,7 +14,8 @@ from common.cli import read_arguments
 from common.config import Config
 from common.devices import choose_device, seed_everything
 from common.errors import run_script
-from verification.evaluation import Evaluation, evaluation_config
+from verification.evaluation import Evaluation, evaluation_config, print_figures
+from verification.output import submission_path
 
 SHORT = {
     "model_weight": "evaluate.model_weight",
@@ -21,7 +23,7 @@ SHORT = {
     "data_root": "evaluate.data_root",
     "batch_size": "evaluate.batch_size",
 }
-WITHOUT = ("pretext", "train", "model", "similarity", "resume", "overwrite", "sync_norm", "data.cache", "export")
+WITHOUT = ("pretext", "train", "model", "similarity", "resume", "sync_norm", "data.cache", "export")
 """The weight file's own settings, and those of training alone."""
 
 
@@ -32,9 +34,10 @@ def evaluate(config: Config) -> Path:
     embeddings = evaluation.embed()
     if embeddings:  # else this is one of several processes, and not the one that decides
         scores = evaluation.score(embeddings)
-        evaluation.submit(scores)
-        evaluation.report(scores)
-    return evaluation.submission
+        figures = evaluation.measure(scores)
+        evaluation.write(scores, figures)
+        print_figures(figures)
+    return submission_path(config)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from train import train
 from train_pretext import train_pretext
 from training.checks import check_settings
 from verification.evaluation import open_pairs
+from verification.output import check_output
 
 
 def run(config: Config) -> Path:
@@ -28,7 +29,8 @@ def run(config: Config) -> Path:
     """
     with_pretext = config.pretext.epochs and not config.train.pretrained_weight
     check_settings(config, open_reader(config.data).faces("train"), *(["pretext"] if with_pretext else []), "train")
-    open_pairs(config)  # a faulty list of test pairs is told now
+    pairs, _ = open_pairs(config)
+    check_output(config, pairs)
     if with_pretext:
         config = replace(config, "train", pretrained_weight=str(train_pretext(config)))
     return evaluate(replace(config, "evaluate", model_weight=str(train(config))))

@@ -3,6 +3,7 @@
 python -m benchmarks.resources JOB SIZE prints one JSON line: seconds, MiB before and MiB at the peak.
 """
 
+import argparse
 import atexit
 import json
 import resource
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import Section
+from common.errors import InputError, run_script
 
 ROOT = Path(__file__).parent.parent
 EMBEDDED, DIMENSIONS = 7_000, 512
@@ -109,8 +111,16 @@ def _peak() -> float:
 
 
 def main() -> None:
-    job, size = sys.argv[1], int(sys.argv[2])
-    run = JOBS[job](size)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.resources", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("job", metavar="JOB", choices=JOBS, help=f"of: {', '.join(JOBS)}")
+    parser.add_argument("size", metavar="SIZE", type=int, help="pairs, photographs or images of a batch")
+    options = parser.parse_args()
+    least = 32 if options.job.startswith("train") else 1
+    if options.size < least:
+        raise InputError(f"SIZE is {options.size}; it should be at least {least}")
+    run = JOBS[options.job](options.size)
     before, start = _peak(), time.perf_counter()
     run()
     figures = {"seconds": time.perf_counter() - start, "MiB before": before, "MiB at peak": _peak()}
@@ -118,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -49,9 +49,11 @@ def read_arguments(
     without: settings and sections that this script has no use for, such as "pretext"; they are no options of it.
     A wrong option ends the program with code 2, as argparse does, and names its nearest neighbours.
     """
+    settings = [setting for setting in settings_of(read_config([DEFAULT_CONFIG])) if not setting.name.startswith(without)]
     flags_shown = "".join(f" [--{flag} {flag.rpartition('_')[2].upper()}]" for flag in short)
+    flags_shown += "".join(f" [--{setting.name}]" for setting in settings if setting.name in ("resume", "overwrite"))
     parser = OneSentenceParser(
-        usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--resume] [--section.field=value ...]",
+        usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--section.field=value ...]",
         description=description,
         epilog=f"The values in brackets are those of configs/{DEFAULT_CONFIG.name}, which counts if no --config is given.",
         allow_abbrev=False,
@@ -63,7 +65,6 @@ def read_arguments(
     )
     flags = {setting: flag for flag, setting in short.items()}
     groups: dict[str, Any] = {}
-    settings = [setting for setting in settings_of(read_config([DEFAULT_CONFIG])) if not setting.name.startswith(without)]
     for setting in settings:
         section = setting.name.rpartition(".")[0] or "experiment"
         if section not in groups:
@@ -92,7 +93,7 @@ def chosen_config(arguments: Arguments) -> Config:
 
 
 def settings_of(section: Any, prefix: str = "") -> Iterator[Setting]:
-    """Every single setting in a config or a section of it, with names such as train.augment.flip."""
+    """Every single setting in a config or a section of it, with names such as train.optimizer."""
     for field in dataclasses.fields(section):
         value = getattr(section, field.name)
         if dataclasses.is_dataclass(value):

@@ -31,7 +31,18 @@ def _canonical(choice: ChoiceLike) -> dict[str, Any]:
 
 Choice = Annotated[Any, AfterValidator(_canonical)]
 """A name and its options: given as a bare name or as {name: ..., option: value}, kept as the latter."""
-Choices = list[Choice]
+
+
+def _each_once(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = [choice["name"] for choice in choices]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{listing(twice)} stands in it more than once, and each name may stand there once")
+    return choices
+
+
+Choices = Annotated[list[Choice], AfterValidator(_each_once)]
+"""A list of choices, each name once, since a mapping laid on the list addresses its entries by their names."""
 Share = float  # a number in [0, 1]
 
 
@@ -80,36 +91,6 @@ class ModelConfig:
 
 
 @settings
-class AugmentConfig:
-    crop: NonNegativeInt = 0
-    """Side of a random crop, in pixels; 0 keeps the whole image."""
-    flip: Share = _probability(0.5)
-    """Probability of a horizontal mirror; labels that a mirror changes (camera angles) are mirrored with it."""
-    rotation: float = Field(default=0.0, ge=0.0, le=180.0)
-    """Largest rotation either way, in degrees."""
-    scale: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Largest zoom either way, as a share of the size."""
-    shift: Share = _probability(0.0)
-    """Largest shift either way and per axis, as a share of the side."""
-    brightness: Share = _probability(0.0)
-    """Brightness factor drawn from 1 - b to 1 + b."""
-    contrast: Share = _probability(0.0)
-    """Contrast factor drawn from 1 - c to 1 + c."""
-    saturation: Share = _probability(0.0)
-    """Saturation factor drawn from 1 - s to 1 + s."""
-    hue: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Largest turn of the hue either way, as a share of the colour circle."""
-    grey: Share = _probability(0.0)
-    """Probability of dropping the colour."""
-    erasing: Share = _probability(0.0)
-    """Probability of erasing a rectangle of 2 to 33 % of the image (Zhong et al., arXiv 1708.04896)."""
-    hat: Share = _probability(0.0)
-    """Probability of painting the top 15 to 33 % of the image in one random colour: hair is not identity."""
-    mask: Share = _probability(0.0)
-    """Probability of painting the bottom 30 to 45 % of the image in one random colour, mouth and chin with it."""
-
-
-@settings
 class StageConfig:
     """What the two training stages share."""
 
@@ -134,8 +115,8 @@ class StageConfig:
     """Epochs between validations; the last epoch is always validated."""
     save_every: PositiveInt = 1
     """Epochs between snapshots, from which --resume goes on; where an epoch takes seconds, writing each costs a few percent."""
-    augment: AugmentConfig = AugmentConfig()
-    """What happens to a training image."""
+    augment: Choices = _chosen("flip", many=True)
+    """What happens to a training image, step by step: [flip, {name: affine, rotation: 10}, {name: erasing, probability: 0.2}]."""
 
 
 @settings

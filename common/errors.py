@@ -1,5 +1,6 @@
 """The one exception that means that what the user gave cannot be used, and how a script ends with it."""
 
+import errno
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -34,7 +35,10 @@ def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
     """Run a script's main function; a fault of the input or of the disk is one sentence on stderr and exit code 2.
 
     go_on: what to tell a user who stops it with Ctrl-C. Under torchrun the processes join, and one of them tells.
+    What the output's encoding cannot write, such as a Korean path where it is ASCII, is escaped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
     path = Path(sys.argv[0])
     name = path.parent.name if path.stem == "__main__" else path.name
     try:
@@ -43,10 +47,20 @@ def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
     except InputError as error:
         processes.end(2, f"\n{name}: {error}")
     except OSError as error:  # a full disk, a folder without write permission
-        processes.end(2, f"\n{name}: {error.strerror or error}: {error.filename or 'no file named'}")
+        processes.end(2, f"\n{name}: {_explain(error)}")
     except KeyboardInterrupt:
         processes.end(130, f"\n{name}: stopped; {go_on}")
     except Exception:
         if processes.world_size() == 1:
             raise
         processes.end(1, traceback.format_exc())
+
+
+def _explain(error: OSError) -> str:
+    """What the system could not do, and with which file; for a write it names none, so then what to look at."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename not in (None, ""):
+        return f"{reason}: {listing([error.filename])}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{reason}; make room where the results, the cache (--data.cache) and temporary files (TMPDIR) are written"
+    return f"{reason}; the system does not say which file this is about"

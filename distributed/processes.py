@@ -63,7 +63,7 @@ def joined() -> Iterator[None]:
     distributed.init_process_group(backend, store=group, rank=_rank, world_size=_world_size, timeout=TIMEOUT)
     with ExitStack() as stack:
         if not is_main_process():
-            stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", errors="backslashreplace"))))
         yield
     distributed.destroy_process_group()
     _store, _rank, _world_size = None, 0, 1

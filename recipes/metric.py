@@ -12,9 +12,9 @@ from common.config import Config
 from common.devices import mixed_precision
 from common.errors import InputError
 from common.progress import progress
+from datasets.batches.augment import Augmentation
 from datasets.batches.loaders import TrainingImages, identity_target, make_loader
 from datasets.batches.samplers import PKSampler
-from datasets.batches.transforms import Augmentation
 from datasets.manifest import Manifest, codes
 from datasets.pairs.draw import draw_some, random_stream
 from datasets.pairs.split import check_two_photographs
@@ -112,7 +112,7 @@ class Metric(Recipe):
         if shown != side:
             raise InputError(
                 f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
-                f" model.image_size = {side}; set that, or augment with scale and shift"
+                f" model.image_size = {side}; set that, or take out crop and augment with affine"
             )
         sizes = list(image_sizes)
         if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != side):

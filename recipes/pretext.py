@@ -13,9 +13,10 @@ from torch.nn import functional
 from common.config import Config
 from common.devices import mixed_precision
 from common.progress import progress
+from datasets.batches.augment import Augmentation
+from datasets.batches.augment.crop import centre_crop
 from datasets.batches.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
 from datasets.batches.samplers import ShuffledSampler
-from datasets.batches.transforms import Augmentation, centre_crop
 from datasets.manifest import Manifest, codes
 from datasets.photographs.photographs import Photographs
 from distributed.collectives import gather

@@ -205,6 +205,9 @@ def test_another_split_of_the_training_data_is_no_test(people, tmp_path):
             dict(train__recipe__image_sizes="[16, 24]", model__backbone="mobilefacenet"),
             "mobilefacenet reads only images of model.image_size",
         ),
+        (dict(pretext__augment__crop__side=1), "'crop' .* side is 1; it should be at least 16 and at most 24"),
+        (dict(train__augment__crop__side=16), "train.augment crops images to 16 pixels"),
+        (dict(train__augment__affine__rotation="NaN"), "'affine' .* rotation is nan; it should be a number from 0 to 180"),
         (dict(evaluate__pairs="absent.csv"), "absent.csv"),
         (dict(evaluate__data_root="x"), "needs --pairs"),
     ],
@@ -223,7 +226,7 @@ def test_a_wrong_setting_of_any_stage_is_told_before_the_first(people, tmp_path,
             dict(train__recipe="{name: metric, balance: angle}"),
             "train.recipe.balance is 'angle', which the photographs do not have; known here: none",
         ),
-        (dict(train__augment__crop=20), "train.augment crops images to 20 pixels, but the model that ships sees whole images"),
+        (dict(train__augment__crop__side=20), "train.augment crops images to 20 pixels, but the model that ships sees whole"),
     ],
 )
 def test_settings_that_do_not_fit_the_stage(people, tmp_path, wrong, message):

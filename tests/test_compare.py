@@ -24,3 +24,29 @@ def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(InputError, match="x.json"):
         compare([str(tmp_path / "x.json")])
+
+
+@pytest.mark.parametrize(
+    ("figures", "message"),
+    [
+        ('{"accuracy": "abc"}', "accuracy = .abc.; it should be a number from 0 to 1"),
+        ('{"accuracy": 0.5, "k_fold": 3}', "k_fold = 3; it should be a table"),
+        ('{"accuracy": 0.5, "k_fold": {"accuracy": "x"}}', "k_fold.accuracy = .x."),
+        ('{"accuracy": 0.5, "eer": [1]}', "eer = "),
+        ('{"accuracy": 0.5, "auc": NaN}', "auc = NaN"),
+        ('{"accuracy": true}', "accuracy = true"),
+        (f'{{"accuracy": 1{"0" * 400}}}', "accuracy = 1000"),
+        ('{"accuracy": 0.5, "parameters": 1.5}', "parameters = 1.5; it should be a whole number"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+    ids=range(9),
+)
+def test_figures_of_a_wrong_type_are_named(tmp_path, figures, message):
+    (tmp_path / "x.json").write_text(figures)
+    with pytest.raises(InputError, match=f"x.json.*{message}"):
+        compare([str(tmp_path / "x.json")])
+
+
+def test_a_name_does_not_break_the_table(tmp_path):
+    (tmp_path / "a|b_metrics.json").write_text('{"accuracy": 0.5}')
+    assert compare([str(tmp_path / "a|b_metrics.json")]).splitlines()[2].startswith("| a\\|b | 50.00% |")

@@ -8,6 +8,7 @@ import evaluate
 from common.cli import parse_value, read_arguments, settings_of
 from common.config import ENVIRONMENT, Config, experiment, make_config, merge, read_config
 from common.errors import InputError
+from datasets.batches.augment import Augmentation
 from losses import build_objective
 from models.embedder import build_embedder
 from training.optimisers import build_optimizer, build_schedule
@@ -21,6 +22,7 @@ def test_every_shipped_config_builds_what_it_describes(path):
     embedder = build_embedder(config.model)
     build_objective(config.train.terms, config.model.embedding_size, identities=10)
     for stage in (config.pretext, config.train):
+        Augmentation(stage.augment, config.model.image_size)
         build_optimizer(stage.optimizer, list(embedder.parameters()), stage.lr)
         schedule = build_schedule(stage.schedule, stage.epochs)
         assert all(0 < schedule(epoch) <= 1 for epoch in (0, stage.epochs / 2, stage.epochs))
@@ -42,7 +44,9 @@ def test_triarchy_keeps_the_originals_constants():
         ({"sede": 1}, "unknown setting 'sede'; known here: name, seed"),
         ({"seed": "one"}, "setting 'seed' is 'one'.*integer"),
         ({"seed": -1}, "setting 'seed' is -1.*greater than or equal to 0"),
-        ({"train": {"augment": {"flip": 2.0}}}, "setting 'train.augment.flip' is 2.0"),
+        ({"train": {"ema": 2.0}}, "setting 'train.ema' is 2.0"),
+        ({"train": {"augment": ["flip", "hat", {"name": "flip"}]}}, "setting 'train.augment' is .*: flip stands in it more than"),
+        ({"train": {"augment": {"flip": 0.5}}}, "setting 'train.augment' is .*valid array"),
         ({"train": 3}, "setting 'train' is 3"),
         ({"evaluate": {"rule": "mean"}}, "'calibrated' or 'median'"),
         ({"name": "../escape"}, "setting 'name'"),
@@ -98,13 +102,15 @@ def test_command_line_reaches_every_setting():
     settings = list(settings_of(Config()))
     names = [setting.name for setting in settings]
     assert len(names) == len(set(names)) > 40 and all(setting.text for setting in settings)
-    argv = ["--epochs", "5", "--lr=1e-2", "--seed", "7", "--resume", "--train.augment.flip=0", "--train.terms.center.weight=0.5"]
+    argv = ["--epochs", "5", "--lr=1e-2", "--seed", "7", "--resume", "--train.augment.flip.probability=0"]
+    argv += ["--train.terms.center.weight=0.5"]
     arguments = read_arguments(
         "x", {"epochs": "train.epochs", "lr": "train.lr"}, [*argv, "--train.terms.softmax=null", "--name", "12"]
     )
     config = read_config([], arguments.overrides)
     assert (config.train.epochs, config.train.lr, config.seed, config.resume, config.name) == (5, 0.01, 7, True, "12")
-    assert config.train.augment.flip == 0 and config.train.terms == {"center": {"weight": 0.5}, "softmax": None}
+    assert config.train.augment == [{"name": "flip", "probability": 0}]
+    assert config.train.terms == {"center": {"weight": 0.5}, "softmax": None}
 
 
 @pytest.mark.parametrize("argv", [["--epoch", "3"], ["--train.epoch=3"], ["stray"], ["--train.terms"], ["--model.backbone"]])

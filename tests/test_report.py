@@ -52,12 +52,10 @@ def test_json_has_null_for_what_is_no_number(tmp_path):
     assert plain(np.bool_(True)) is True
 
 
-def test_pictures_that_do_not_apply_are_left_out_and_old_ones_removed(tmp_path):
-    for name in ("run_roc.png", "run_angles.png", "other_roc.png"):
-        (tmp_path / name).write_bytes(b"from an earlier evaluation")
+def test_pictures_that_do_not_apply_are_left_out(tmp_path):
     written = write_report(tmp_path, "run", {}, np.array([0.5, 0.7]), np.array([True, True]), 0.6, [])
     assert [path.name for path in written] == ["run_metrics.json", "run_scores.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other_roc.png", "run_metrics.json", "run_scores.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run_metrics.json", "run_scores.png"]
 
 
 @pytest.mark.filterwarnings("error")

@@ -19,7 +19,7 @@ from common.cli import DEFAULT_CONFIG, read_arguments
 from common.config import read_config
 from common.errors import InputError
 from models.backbones.small import SmallNet
-from models.weights import load_weights
+from models.weights import load_weights, save_weights
 from tests.tiny import draw_people, tiny_settings
 from training.run import Run
 from verification.evaluation import evaluation_config
@@ -359,8 +359,54 @@ def test_pairs_without_answers_leave_no_stale_figures(finished, people, tmp_path
     evaluate_again(finished, "--results", str(tmp_path))
     (tmp_path / "open.csv").write_text("image1,image2\n사람00/0.png,사람01/0.png\n", encoding="utf-8")
     options = ["--pairs", str(tmp_path / "open.csv"), "--data_root", str(people), "--results", str(tmp_path)]
-    _, figures = evaluate_again(finished, *options)
-    assert not figures and sorted(path.name for path in (tmp_path / "test").iterdir()) == ["tiny_preds.csv", "tiny_scores.csv"]
+    _, figures = evaluate_again(finished, *options, "--overwrite")
+    assert not figures and visible(tmp_path / "test") == ["tiny_preds.csv", "tiny_scores.csv"]
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+
+
+def test_a_submission_of_other_pairs_is_kept_unless_told_otherwise(finished, people, tmp_path):
+    evaluate_again(finished, "--results", str(tmp_path))
+    before = everything(tmp_path / "test")
+    (tmp_path / "open.csv").write_text("image1,image2\n사람00/0.png,사람01/0.png\n", encoding="utf-8")
+    options = ["--pairs", str(tmp_path / "open.csv"), "--data_root", str(people), "--results", str(tmp_path)]
+    with pytest.raises(InputError, match="tiny_preds.csv' answers other pairs than these; .*--overwrite"):
+        evaluate_again(finished, *options)
+    assert everything(tmp_path / "test") == before
+    evaluate_again(finished, *options, "--name", "other")
+    evaluate_again(finished, *options, "--name", "other", "--evaluate.flip")  # the same pairs once more
+    submission, _ = evaluate_again(finished, *options, "--overwrite")
+    assert len(pd.read_csv(submission)) == 1
+
+
+@pytest.mark.parametrize("rule", ["NaN", "Infinity", "calibrated"])
+def test_a_rule_without_a_threshold_is_told_before_anything_is_read_or_written(finished, tmp_path, monkeypatch, rule):
+    content = load_weights(finished / "train/weights/tiny.pt")
+    bare = {key: value for key, value in content["about"].items() if key != "validation"}
+    weights = save_weights(tmp_path / "tiny.pt", "embedder", content["state"], bare)
+    evaluate_again(finished, "--results", str(tmp_path))
+    before = everything(tmp_path / "test")
+    monkeypatch.setattr(verification.evaluation, "decode_all", None)
+    with pytest.raises(InputError, match="should be 'calibrated'|this one has none"):
+        evaluate_again(finished, "--results", str(tmp_path), f"--evaluate.rule={rule}", "--model_weight", str(weights))
+    assert everything(tmp_path / "test") == before
+
+
+def test_weights_that_give_no_scores_leave_the_earlier_files(finished, tmp_path):
+    content = load_weights(finished / "train/weights/tiny.pt")
+    state = {name: value * float("nan") if value.is_floating_point() else value for name, value in content["state"].items()}
+    weights = save_weights(tmp_path / "tiny.pt", "embedder", state, content["about"])
+    evaluate_again(finished, "--results", str(tmp_path))
+    before = everything(tmp_path / "test")
+    with pytest.raises(InputError, match="not finite"):
+        evaluate_again(finished, "--results", str(tmp_path), "--model_weight", str(weights))
+    assert everything(tmp_path / "test") == before
 
 
 def test_each_photograph_is_embedded_once(finished, people, tmp_path, monkeypatch):

@@ -197,7 +197,7 @@ def start(out: Path, workers: int) -> subprocess.Popen:
         "from datasets.twin.generate import generate; from tests.flat_studio import SlowStudio;"
         f"generate({str(out)!r}, **{SMALL!r}, workers={workers}, studio=SlowStudio)"
     )
-    command = [sys.executable, "-c", f"from errors import run_script\ndef story():\n  {code}\nrun_script(story, 'go on')"]
+    command = [sys.executable, "-c", f"from common.errors import run_script\ndef story():\n  {code}\nrun_script(story, 'go on')"]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 

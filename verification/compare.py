@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError, run_script
+from common.errors import InputError, listing, run_script
 
 COLUMNS = {
     "accuracy": "accuracy",
@@ -25,31 +25,40 @@ def compare(paths: list[str]) -> str:
     lines = [f"| run | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for path in paths:
         figures = _read(path)
-        name = Path(path).name.removesuffix("_metrics.json")
-        lines.append(f"| {name} | {' | '.join(_cell(key, figures.get(key)) for key in COLUMNS)} |")
+        name = listing([Path(path).name.removesuffix("_metrics.json")]).replace("|", "\\|")
+        lines.append(f"| {name} | {' | '.join(_cell(path, key, figures.get(key)) for key in COLUMNS)} |")
     return "\n".join(lines)
 
 
 def _read(path: str) -> dict[str, Any]:
     try:
         figures = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path!r} cannot be read; it should be a <run>_metrics.json written by evaluate.py") from error
     if not isinstance(figures, dict) or "accuracy" not in figures:
         raise InputError(f"{path!r} has no figures in it; it should be a <run>_metrics.json written by evaluate.py")
     return figures
 
 
-def _cell(key: str, value: Any) -> str:
+def _cell(path: str, key: str, value: Any) -> str:
+    """What the table says of a figure. Raises InputError if it is not one that evaluate.py writes."""
     if value is None:
         return "-"
-    if key == "k_fold":
-        return f"{value['accuracy']:.2%} ± {value['standard_error']:.2%}"
-    return f"{value:,}" if key == "parameters" else f"{value:.2%}"
+    if key == "parameters" and type(value) is int and value >= 0:
+        return f"{value:,}"
+    if key == "k_fold" and isinstance(value, dict):
+        parts = ((part, value.get(part)) for part in ("accuracy", "standard_error"))
+        return " ± ".join(_cell(path, f"k_fold.{part}", share) for part, share in parts)
+    if key not in ("parameters", "k_fold") and type(value) in (int, float) and 0 <= value <= 1:
+        return f"{value:.2%}"
+    right = {"parameters": "a whole number", "k_fold": "a table"}.get(key, "a number from 0 to 1")
+    raise InputError(f"{path!r} has {key} = {json.dumps(value):.60}; it should be {right}, as evaluate.py writes it")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m verification.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("metrics", nargs="+", metavar="METRICS.json", help="files written by evaluate.py")
     print(compare(parser.parse_args().metrics))
 

@@ -25,23 +25,28 @@ def read_curve(path: str, cost: str) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
-        seconds = np.array([row["seconds"] for row in rows], dtype=np.float64)
-        spent = np.cumsum(seconds * np.array([row["images_per_second"] for row in rows]) if cost == "images" else seconds / 60)
-        areas = [(place, row["validation"]["auc"]) for place, row in enumerate(rows) if "auc" in row.get("validation", {})]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        seconds, rates = (np.array([float(row[key]) for row in rows]) for key in ("seconds", "images_per_second"))
+        spent = np.cumsum(seconds * rates if cost == "images" else seconds / 60)
+        areas = {place: float(row["validation"]["auc"]) for place, row in enumerate(rows) if "auc" in row.get("validation", {})}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path!r} cannot be read; it should be a <run>.jsonl log written by train.py") from error
     if not areas:
         raise InputError(f"{path!r} has no validation in it; it should be a <run>.jsonl log of train.py with validation pairs")
-    places, values = zip(*areas)
-    return spent[list(places)], np.array(values)
+    if not np.isfinite([*spent, *areas.values()]).all():
+        raise InputError(f"{path!r} has figures that are not finite; it should be a <run>.jsonl log written by train.py")
+    return spent[list(areas)], np.array(list(areas.values()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m verification.curves", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("logs", nargs="+", metavar="LOG.jsonl", help="logs written by train.py")
     parser.add_argument("--out", required=True, metavar="PNG", help="picture to write")
     parser.add_argument("--cost", choices=COSTS, default="images", help="unit of the horizontal axis (default: images)")
     arguments = parser.parse_args()
+    if not Path(arguments.out).name or Path(arguments.out).is_dir():
+        raise InputError(f"--out is {arguments.out!r}; it should be the picture to write, such as curves.png")
     stems = Counter(Path(path).stem for path in set(arguments.logs))
     names = {path: path if stems[Path(path).stem] > 1 else Path(path).stem for path in arguments.logs}
     curves = {name: read_curve(path, arguments.cost) for path, name in names.items()}

@@ -1,5 +1,7 @@
 """From scores to decisions: the threshold at which two photographs count as the same person."""
 
+import math
+
 import numpy as np
 
 from common.errors import InputError
@@ -44,6 +46,7 @@ def threshold(scores: np.ndarray, rule: str | float, calibrated: float | None) -
     Raises InputError if the rule is none of these, if it is "calibrated" and `calibrated` is None, or if there are no
     scores to take the median of.
     """
+    check_rule(rule)
     if rule == "calibrated":
         if calibrated is None:
             raise InputError(
@@ -54,9 +57,13 @@ def threshold(scores: np.ndarray, rule: str | float, calibrated: float | None) -
         if not len(scores):
             raise InputError("rule 'median' needs at least one pair and there is none; use a number")
         return float(np.median(finite(scores)))
-    if not isinstance(rule, (int, float)) or not np.isfinite(rule):
-        raise InputError(f"rule is {rule!r}; it should be 'calibrated', 'median' or a finite number")
     return float(rule)
+
+
+def check_rule(rule: str | float) -> None:
+    """Raise InputError for a rule that gives no threshold, whatever the scores and the weights."""
+    if rule not in ("calibrated", "median") and not (isinstance(rule, (int, float)) and math.isfinite(rule)):
+        raise InputError(f"rule is {rule!r}; it should be 'calibrated', 'median' or a finite number")
 
 
 def decide(scores: np.ndarray, threshold: float) -> np.ndarray:

@@ -21,9 +21,10 @@ from models.embed import Embeddings, embed_images, join
 from models.layers.folding import folded
 from models.model_file import build_shipped, is_exported, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
-from verification.decisions import decide, threshold
+from verification.decisions import decide, finite, threshold
 from verification.metrics import breakdown, k_fold, verification_metrics
-from verification.report import remove_report, write_report
+from verification.output import check_output, output_folder, submission_path, written_together
+from verification.report import write_report
 from verification.scores import score_pairs
 from verification.submission import write_scores, write_submission
 
@@ -43,7 +44,7 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     content = read_model_file(weight)
     stored = content["about"].get("config", {})
     meant = {"evaluate": {"flip": content["about"].get("evaluate", {}).get("flip", False)}}
-    values = merge({key: value for key, value in stored.items() if key != "train"} | meant, layers)
+    values = merge({key: value for key, value in stored.items() if key not in ("pretext", "train")} | meant, layers)
     own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
     if not config.evaluate.pairs:
@@ -54,22 +55,27 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
 
 
 class Evaluation:
-    """The pairs to decide, what is known of their photographs, and the embedder; `embed`, `score`, `submit`, `report`."""
+    """The pairs to decide, what is known of their photographs, and the embedder; `embed`, `score`, `measure`, `write`.
+
+    Raises InputError, before any photograph is read, for whatever would keep the result from being written at the end.
+    """
 
     def __init__(self, config: Config, device: torch.device):
         self.config = config
-        self.folder = Path(config.results) / "test"
-        self.submission = self.folder / f"{config.name}_preds.csv"
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.started = time.monotonic()
         self.pairs, self.known = open_pairs(config)
+        check_output(config, self.pairs)
         content = read_model_file(config.evaluate.model_weight)
         embedder, self.parameters = build_shipped(content, config.model, repr(config.evaluate.model_weight))
         self.embedder = embedder if is_exported(config.evaluate.model_weight) else folded(embedder).to(device)
         self.calibrated = calibrated_threshold(content, config.evaluate.flip)
+        if config.evaluate.rule != "median":  # the one rule that asks for the scores
+            self.threshold(np.empty(0))
         if device.type == "cpu":
             keep_freed_memory()
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
+        if config.evaluate.rule == "median":
+            print("  rule median: the threshold comes from these very pairs and assumes that half of them match")
 
     def embed(self) -> Embeddings | None:
         """Decode and embed every photograph once; of several processes each its share. None for all but the leading one."""
@@ -82,30 +88,23 @@ class Evaluation:
         return join([share for share in shares if share]) if is_main_process() else None
 
     def score(self, embeddings: Embeddings) -> np.ndarray:
-        """Score of each pair, float64 [P], higher = more alike."""
+        """Score of each pair, float64 [P], finite, higher = more alike."""
         vectors = embeddings.vectors(self.config.evaluate.flip)
-        return score_pairs(vectors, self.known.file_names, self.pairs, self.config.similarity)
+        return finite(score_pairs(vectors, self.known.file_names, self.pairs, self.config.similarity))
 
-    def submit(self, scores: np.ndarray) -> Path:
-        """Decide every pair, write scores and submission, and return the submission's path."""
-        write_scores(self.folder / f"{self.config.name}_scores.csv", self.pairs, scores)
-        rule = self.config.evaluate.rule
-        self.threshold = threshold(scores, rule, self.calibrated)
-        if rule == "median":
-            print("  rule median: the threshold comes from these very pairs and assumes that half of them match")
-        return write_submission(self.submission, self.pairs, decide(scores, self.threshold))
+    def threshold(self, scores: np.ndarray) -> float:
+        """The threshold that evaluate.rule gives for all the scores."""
+        return threshold(scores, self.config.evaluate.rule, self.calibrated)
 
-    def report(self, scores: np.ndarray) -> dict[str, Any] | None:
-        """Write and print the figures of the pairs that have an answer; None if none has."""
-        answered = self.pairs.answered
+    def measure(self, scores: np.ndarray) -> dict[str, Any] | None:
+        """The figures of the pairs that have an answer; None if none has."""
+        limit, answered = self.threshold(scores), self.pairs.answered
         if not answered.any():
-            print("  no answers are known, so there are no figures")
-            remove_report(self.folder, self.config.name)
             return None
         pairs, scores = self.pairs.where(answered), scores[answered]
         figures = {
-            **verification_metrics(scores, pairs.same, self.threshold),
-            "threshold": self.threshold,
+            **verification_metrics(scores, pairs.same, limit),
+            "threshold": limit,
             "threshold_rule": self.config.evaluate.rule,
             "similarity": self.config.similarity,
             "flip": self.config.evaluate.flip,
@@ -116,20 +115,27 @@ class Evaluation:
             "weights_digest": file_digest(self.config.evaluate.model_weight),
             "k_fold": self._k_fold(scores, pairs.same),
         }
-        breakdowns = {name: self._breakdown(name, pairs, scores) for name in self.known.attributes}
-        figures |= {f"by_{name}": rows for name, rows in breakdowns.items()}
-        angles = breakdowns.get("angle") or breakdowns.get("pose")
-        write_report(self.folder, self.config.name, figures, scores, pairs.same, self.threshold, angles)
-        print_figures(figures)
-        return figures
+        return figures | {f"by_{name}": self._breakdown(name, pairs, scores, limit) for name in self.known.attributes}
+
+    def write(self, scores: np.ndarray, figures: Mapping[str, Any] | None) -> Path:
+        """Write submission, scores and, where there are figures, the report, all or nothing; return the submission's path."""
+        run, limit, answered = self.config.name, self.threshold(scores), self.pairs.answered
+        submission = submission_path(self.config)
+        with written_together(output_folder(self.config), run) as folder:
+            write_scores(folder / f"{run}_scores.csv", self.pairs, scores)
+            write_submission(folder / submission.name, self.pairs, decide(scores, limit))
+            if figures:
+                same, angles = self.pairs.where(answered).same, figures.get("by_angle") or figures.get("by_pose")
+                write_report(folder, run, figures, scores[answered], same, limit, angles)
+        return submission
 
     def _k_fold(self, scores: np.ndarray, same: np.ndarray) -> dict[str, Any] | None:
         folds = self.config.evaluate.folds
         return k_fold(scores, same, folds) if min(same.sum(), (~same).sum()) >= folds else None
 
-    def _breakdown(self, attribute: str, pairs: Pairs, scores: np.ndarray) -> list[dict]:
+    def _breakdown(self, attribute: str, pairs: Pairs, scores: np.ndarray, limit: float) -> list[dict]:
         first, second = (self.known.of_files(pairs.table[side]).table[attribute] for side in ("first", "second"))
-        return breakdown(scores, pairs.same, self.threshold, first, second)
+        return breakdown(scores, pairs.same, limit, first, second)
 
 
 def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
@@ -144,8 +150,11 @@ def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
     return pairs, reader.faces("test").of_files(pairs.file_names)
 
 
-def print_figures(figures: Mapping[str, Any]) -> None:
+def print_figures(figures: Mapping[str, Any] | None) -> None:
     """The figures a person looks for first, one a line."""
+    if figures is None:
+        print("  no answers are known, so there are no figures")
+        return
     titles = {"accuracy": "accuracy", "auc": "area under ROC", "eer": "equal error rate"}
     titles |= {"tar_at_far_1e-2": "TAR at FAR 1e-2", "tar_at_far_1e-3": "TAR at FAR 1e-3"}
     for key, title in titles.items():

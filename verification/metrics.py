@@ -129,7 +129,7 @@ def breakdown(
     return rows
 
 
-def natural(name: str) -> tuple[list[str | int], str]:
-    """Sorting key that counts the numbers in a name: C2 before C10."""
-    parts = re.split(r"(\d+)", name)
-    return [int(part) if part.isdecimal() else part for part in parts], name
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sorting key that counts the numbers in a name, however many digits they have: C2 before C10."""
+    words = [part.lstrip("0") if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    return [(len(word) if number % 2 else 0, word) for number, word in enumerate(words)], name

@@ -1,6 +1,7 @@
 """Pictures of a verification result; equal results give equal bytes."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import matplotlib.style
@@ -9,12 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
+from verification.labels import families, shown
 from verification.metrics import TARGETS, equal_error_rate, natural, roc, tar_at_far
 
 BLUE, VERMILLION, BLACK, GREY = "#0072B2", "#D55E00", "#000000", "#767676"  # Okabe and Ito: told apart by all viewers
 CURVES = [BLUE, VERMILLION, "#009E73", "#CC79A7", BLACK, "#E69F00", "#56B4E9"]
 DOTS_PER_INCH = 120
 MOST_ANNOTATED = 20  # more angles than this leave no room for numbers in the cells
+MOST_ANGLES = 60  # more leave no room for their names
+NAME, ANGLE = 60, 24  # longest names of runs and of angles, in characters
 
 
 def draw_roc(path: Path, run: str, scores: np.ndarray, same: np.ndarray) -> None:
@@ -42,9 +46,9 @@ def draw_roc(path: Path, run: str, scores: np.ndarray, same: np.ndarray) -> None
         axes.set(xscale="log", xlim=(left, 1.15), ylim=(-0.02, 1.03), xlabel="false accept rate", ylabel="true accept rate")
         axes.grid(color="#dddddd")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
-        axes.set_title(f"{run}: ROC", parse_math=False)
+        axes.set_title(f"{shown(run, NAME)}: ROC", parse_math=False)
 
-    _save(path, draw, (6.6, 4.6))
+    _save(path, draw, (6.6, 4.6), [run])
 
 
 def draw_scores(path: Path, run: str, scores: np.ndarray, same: np.ndarray, threshold: float) -> None:
@@ -70,9 +74,9 @@ def draw_scores(path: Path, run: str, scores: np.ndarray, same: np.ndarray, thre
         axes.grid(axis="y", color="#dddddd")
         axes.set_axisbelow(True)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
-        axes.set_title(f"{run}: scores", parse_math=False)
+        axes.set_title(f"{shown(run, NAME)}: scores", parse_math=False)
 
-    _save(path, draw, (6.6, 4.6))
+    _save(path, draw, (6.6, 4.6), [run])
 
 
 def draw_angles(path: Path, run: str, rows: list[dict]) -> None:
@@ -80,22 +84,27 @@ def draw_angles(path: Path, run: str, rows: list[dict]) -> None:
 
     The map is symmetric, angles are in natural order, cells carry accuracy and number of pairs (up to 20 angles), and a
     cell without pairs is empty. Colours run from the lowest accuracy, rounded down to 10 % and at most 90 %, to 100 %.
+    Of more than 60 angles those 60 are drawn that stand in the most pairs.
     """
-    angles = sorted({row[side] for row in rows for side in ("first", "second")}, key=natural)
+    angles, every = _most_frequent(rows)
+    place = {angle: number for number, angle in enumerate(angles)}
     accuracy = np.full((len(angles), len(angles)), np.nan)
     pairs = np.zeros((len(angles), len(angles)), dtype=np.int64)
     for row in rows:
-        one, other = angles.index(row["first"]), angles.index(row["second"])
+        one, other = place.get(row["first"]), place.get(row["second"])
+        if one is None or other is None:
+            continue
         accuracy[[one, other], [other, one]] = row["accuracy"]
         pairs[[one, other], [other, one]] = row["pairs"]
-    lowest = min(0.9, np.floor(10 * np.nanmin(accuracy)) / 10)
+    lowest = min(0.9, np.floor(10 * np.nanmin(accuracy, initial=1)) / 10)
+    names = [shown(angle, ANGLE) for angle in angles]
     side = max(0.72 * min(len(angles), MOST_ANNOTATED), 3)  # inches
-    wide = max(map(len, angles)) * 0.1 > side / len(angles)  # the names would run into one another
+    wide = max(map(len, names)) * 0.1 > side / len(angles)  # the names would run into one another
 
     def draw(axes: Axes) -> None:
         image = axes.imshow(accuracy, cmap="viridis", vmin=lowest, vmax=1)
-        axes.set_xticks(range(len(angles)), angles, parse_math=False, rotation=90 if wide else 0)
-        axes.set_yticks(range(len(angles)), angles, parse_math=False)
+        axes.set_xticks(range(len(angles)), names, parse_math=False, rotation=90 if wide else 0)
+        axes.set_yticks(range(len(angles)), names, parse_math=False)
         axes.tick_params(length=0)
         axes.set_xticks(np.arange(len(angles) + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(len(angles) + 1) - 0.5, minor=True)
@@ -110,9 +119,20 @@ def draw_angles(path: Path, run: str, rows: list[dict]) -> None:
         ticks = MaxNLocator(10, steps=[1, 2, 5, 10])
         axes.figure.colorbar(image, cax=bar, format=PercentFormatter(1, decimals=0), ticks=ticks, label="accuracy")
         axes.set(xlabel="camera angle", ylabel="camera angle")
-        axes.set_title(f"{run}: accuracy and pairs by angle", parse_math=False)
+        some = f", {len(angles)} of {every:,} angles" if every > len(angles) else ""
+        axes.set_title(f"{shown(run, NAME)}: accuracy and pairs by angle{some}", parse_math=False)
 
-    _save(path, draw, (side, side))
+    _save(path, draw, (side, side), [run, *angles])
+
+
+def _most_frequent(rows: list[dict]) -> tuple[list[str], int]:
+    """The angles that stand in the most pairs, in natural order, and how many there are in all."""
+    pairs: Counter[str] = Counter()
+    for row in rows:
+        for angle in {row["first"], row["second"]}:
+            pairs[angle] += row["pairs"]
+    most = sorted(pairs, key=lambda angle: (-pairs[angle], natural(angle)))[:MOST_ANGLES]
+    return sorted(most, key=natural), len(pairs)
 
 
 def draw_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], cost: str) -> None:
@@ -121,14 +141,16 @@ def draw_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     def draw(axes: Axes) -> None:
         axes.set_prop_cycle(color=CURVES, marker=list("osD^vP*"))
         for name, (spent, areas) in curves.items():
-            label = f"{name}: {areas.max():.3f}"
+            label = f"{shown(name, NAME)}: {areas.max():.3f}"
             axes.plot(spent, areas, linewidth=2, markersize=5, label=label.lstrip("_"))  # a leading _ would hide it
         axes.set(xlabel=cost, ylabel="area under the validation ROC", xlim=(0, None))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.grid(color="#dddddd")
-        axes.legend(title="run: its best", loc="lower right", labelcolor="black", prop={"size": 9})
+        legend = axes.legend(title="run: its best", loc="lower right", labelcolor="black", fontsize=9)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
 
-    _save(path, draw, (6.6, 4.6))
+    _save(path, draw, (6.6, 4.6), curves)
 
 
 def _count(pairs: int) -> str:
@@ -136,12 +158,14 @@ def _count(pairs: int) -> str:
     return f"{pairs:,}" if pairs < 100_000 else f"{pairs / 1e3:,.0f}k"
 
 
-def _save(path: Path, draw: Callable[[Axes], None], inches: tuple[float, float]) -> None:
+def _save(path: Path, draw: Callable[[Axes], None], inches: tuple[float, float], names: Iterable[str]) -> None:
     """Write as PNG what `draw` draws on axes of the given width and height; the picture grows to hold their labels.
+
+    names: those `shown` in it, which choose the fonts.
 
     Neither the machine's own style nor the drawing program's version stands in the bytes.
     """
-    with matplotlib.style.context("default"):
+    with matplotlib.style.context(["default", {"font.family": families(names)}]):
         figure = Figure(figsize=inches, dpi=DOTS_PER_INCH)
         draw(figure.add_axes((0, 0, 1, 1)))
         figure.savefig(path, format="png", bbox_inches="tight", metadata={"Software": None})

@@ -25,29 +25,16 @@ def write_report(
     metrics: nested plain or numpy values, written as they are; what is not finite becomes null.
     scores: float64 [P], finite, at least one. same: bool [P]. threshold: the one that the pairs were decided at.
     angles: rows of `metrics.breakdown` over the camera angle; None or none: no picture by angle.
-    There is no ROC without pairs of the same person and of different people. A picture that this report does not have
-    is removed if an earlier report of the run left one, so that the folder never shows two evaluations as one.
+    There is no ROC without pairs of the same person and of different people.
     """
     scores, same = finite(scores), np.asarray(same, dtype=bool)
-    pictures = {
-        "scores": lambda path: draw_scores(path, run, scores, same, threshold),
-        "roc": (lambda path: draw_roc(path, run, scores, same)) if same.any() and not same.all() else None,
-        "angles": (lambda path: draw_angles(path, run, angles)) if angles else None,
-    }
-    written = [write_json(Path(folder) / f"{run}_metrics.json", plain(metrics))]
-    for name, draw in pictures.items():
-        path = Path(folder) / f"{run}_{name}.png"
-        if draw is None:
-            path.unlink(missing_ok=True)
-        else:
-            written.append(write_whole(path, draw))
-    return written
-
-
-def remove_report(folder: Path, run: str) -> None:
-    """Remove the report of an earlier evaluation of this run, which a new one without figures has made stale."""
-    for name in ("metrics.json", "scores.png", "roc.png", "angles.png"):
-        (Path(folder) / f"{run}_{name}").unlink(missing_ok=True)
+    pictures = {"scores": lambda path: draw_scores(path, run, scores, same, threshold)}
+    if same.any() and not same.all():
+        pictures["roc"] = lambda path: draw_roc(path, run, scores, same)
+    if angles:
+        pictures["angles"] = lambda path: draw_angles(path, run, angles)
+    metrics_path = write_json(Path(folder) / f"{run}_metrics.json", plain(metrics))
+    return [metrics_path, *(write_whole(Path(folder) / f"{run}_{name}.png", draw) for name, draw in pictures.items())]
 
 
 def plain(value: Any) -> Any:

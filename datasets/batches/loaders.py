@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from datasets.batches.augment import Augmentation, Sample
 from datasets.batches.samplers import BatchSampler, Draw
-from datasets.batches.transforms import Augmentation
 from datasets.manifest import Manifest, codes
 from datasets.photographs.photographs import Photographs
 
@@ -39,7 +39,7 @@ class TrainingImages(Dataset):
     def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
         """{"image": uint8 [S, S, 3], target name: int64 scalar, ...}"""
         random = np.random.default_rng(draw.key)
-        image, mirrored = self.augmentation(self.photographs[draw.index], random)
+        image, _, mirrored = self.augmentation(Sample(self.photographs[draw.index]), random)
         item = {name: int(target[mirrored][draw.index]) for name, target in self.targets.items()}
         if self.turn:
             item[ROTATION] = int(random.integers(len(QUARTERS)))

@@ -23,7 +23,7 @@ class InceptionResNetV1(nn.Module):
         if image_size < self.SMALLEST:
             raise InputError(
                 f"inception_resnet_v1 takes images of at least {self.SMALLEST} pixels a side, and these have {image_size};"
-                " set model.image_size (and augment.crop, where there is one) accordingly"
+                " set model.image_size (and augment.crop.side, where there is one) accordingly"
             )
         self.network = nn.Sequential(
             Convolution(3, 32, 3, stride=2),

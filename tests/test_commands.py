@@ -1,0 +1,86 @@
+"""What all commands share: how they start, and how they end with a mistake."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import train
+from common.cli import read_arguments
+from common.errors import run_script
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = {
+    "verification.compare": ["/nowhere.json"],
+    "verification.curves": ["/nowhere.jsonl", "--out=x.png"],
+    "datasets.twin.sample": ["/nowhere"],
+    "datasets.twin.sheet": ["--out=x.txt"],
+    "datasets.readers.kface": ["--root=/nowhere", "--out=/nowhere/out"],
+    "benchmarks.resources": ["score", "0"],
+}
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, **environment}
+    return subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, timeout=120)
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_mistake_is_one_sentence_without_warnings(module):
+    done = run("-m", module, *COMMANDS[module])
+    assert done.returncode == 2 and len(done.stderr.decode().strip().splitlines()) == 1, done.stderr.decode()
+    assert b"Traceback" not in done.stderr and b"Warning" not in done.stderr and not done.stdout
+
+
+def test_every_command_is_known_here():
+    """Each file that can be started goes through run_script."""
+    started = [path for path in ROOT.rglob("*.py") if path.parent.name != "tests" and not path.parts[-2].startswith(".")]
+    started = [path for path in started if '__name__ == "__main__"' in path.read_text(encoding="utf-8")]
+    assert started
+    for path in started:
+        last = path.read_text(encoding="utf-8").partition('if __name__ == "__main__":\n')[2]
+        assert last.startswith("    run_script(main"), path
+    modules = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__main__") for path in started}
+    assert {name for name in modules if "." in name} == {*COMMANDS, "datasets.twin"}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_korean_path_is_escaped_where_the_output_cannot_write_it(tmp_path, encoding):
+    figures = tmp_path / "얼굴_metrics.json"
+    figures.write_text('{"accuracy": 0.5}')
+    done = run("-m", "verification.compare", str(figures), PYTHONIOENCODING=encoding)
+    assert done.returncode == 0 and b"| \\uc5bc\\uad74 | 50.00% |" in done.stdout
+    done = run("-m", "verification.compare", str(tmp_path / "없음.json"), PYTHONIOENCODING=encoding)
+    assert done.returncode == 2 and b"\\uc5c6\\uc74c.json" in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room where the results"),
+        (OSError(errno.ENOSPC, "No space left on device", "x.csv"), "No space left on device: x.csv"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error; the system does not say which file"),
+        (OSError("odd"), "odd; the system does not say which file"),
+        (OSError(), "OSError; the system does not say which file"),
+        (OSError(errno.EACCES, "Permission denied", "a\nb"), r"Permission denied: 'a\nb'"),
+    ],
+)
+def test_what_the_system_refuses_is_told(capsys, error, message):
+    def story():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run_script(story)
+    assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_the_usage_shows_only_what_there_is(capsys):
+    for script, options in ((evaluate, {"resume": False, "overwrite": True}), (train, {"resume": True, "overwrite": True})):
+        with pytest.raises(SystemExit):
+            read_arguments("x", script.SHORT, ["--help"], without=script.WITHOUT)
+        usage = capsys.readouterr().out.partition("\n\n")[0]
+        assert {option: f"[--{option}]" in usage for option in options} == options
