@@ -33,16 +33,23 @@ import numpy as np
 from PIL import Image
 
 import common.cli
+import common.errors
 from common.config import Config, load_yaml, make_config, merge, read_config
 from common.errors import InputError
 from datasets import READERS
+from datasets.batches.augment import STEPS
 from datasets.manifest import Manifest
+from losses import LOSSES
+from models.backbones import BACKBONES
+from models.heads import HEADS
+from recipes import PRETEXT_RECIPES, TRAIN_RECIPES
 from training.checks import check_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CLASSES = {("bash", "run"), ("bash", "slow"), ("bash", "options"), ("python", "run"), ("yaml", "settings"), ("text", "")}
 PLAIN_TOOLS = {"cat", "cd", "cp", "echo", "git", "head", "ls", "mkdir", "mv", "printf", "rm"}
+REGISTRIES = (LOSSES, BACKBONES, HEADS, STEPS, READERS, PRETEXT_RECIPES, TRAIN_RECIPES)
 TRAINING = {"run": ("pretext", "train"), "train": ("train",), "train_pretext": ("pretext",)}  # scripts and their stages
 PEOPLE = ("anna", "bert", "carla", "daniel", "emma", "felix", "greta", "hugo", "ida", "jakob")
 
@@ -173,8 +180,9 @@ class Parsed(BaseException):
         self.arguments = arguments
 
 
-def check_script(module: str, arguments: Sequence[str]) -> None:
-    """Let a script parse `arguments` and stop it there; then check the settings that they make. Raises Faulty, InputError."""
+def check_script(module: str, arguments: Sequence[str], thoroughly: bool = True) -> None:
+    """Let a script parse `arguments` and stop it there; `thoroughly`, check the settings that they make. Raises Faulty or
+    InputError."""
     place = ROOT / module.replace(".", "/")
     if not place.with_suffix(".py").is_file() and not (place / "__main__.py").is_file():
         raise Faulty(f"there is no {module}")
@@ -189,15 +197,14 @@ def check_script(module: str, arguments: Sequence[str]) -> None:
     said = io.StringIO()
     try:
         with (
-            mock.patch.object(sys, "argv", [f"{module}.py", *arguments]),
             mock.patch.object(common.cli, "read_arguments", stop("read_arguments")),
             mock.patch.object(argparse.ArgumentParser, "parse_args", stop("parse_args")),
             contextlib.redirect_stderr(said),
             contextlib.chdir(ROOT),
         ):
-            runpy.run_module(module, run_name="__main__", alter_sys=False)
+            start(module, arguments)
     except Parsed as parsed:
-        if isinstance(parsed.arguments, common.cli.Arguments):
+        if thoroughly and isinstance(parsed.arguments, common.cli.Arguments):
             check_parsed(module, parsed.arguments)
     except SystemExit as ended:
         if ended.code:
@@ -264,7 +271,8 @@ def stage(folder: Path) -> Path:
         "train.epochs": 2,
         "train.save_every": 2,
     }
-    carry_out("python train.py " + " ".join(shlex.quote(f"--{name}={value}") for name, value in options.items()), folder)
+    with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        start("train", [f"--{name}={value}" for name, value in options.items()])
     return folder
 
 
@@ -280,28 +288,62 @@ def draw_faces(folder: Path, photographs: int = 4, side: int = 48) -> None:
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / person / f"{number}.jpg", quality=90)
 
 
-def carry_out(code: str, folder: Path, python: bool = False) -> str:
-    """Carry out a block in `folder` with this interpreter as `python`; return what it said. Raises Faulty if it failed."""
+Runner = Callable[[str, Path], None]
+"""Carries out the code of a shell block in a folder. Raises Faulty."""
+
+
+def with_bash(code: str, folder: Path) -> None:
+    """Carry out a shell block as a user would, with this interpreter as `python`. Raises Faulty."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
-    program = [sys.executable, "-c", code] if python else ["bash", "-euo", "pipefail", "-c", code]
+    program = ["bash", "-euo", "pipefail", "-c", code]
     done = subprocess.run(program, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise Faulty(f"ended with {done.returncode}: {code.strip()}\n{done.stdout[-3000:]}")
-    return done.stdout
 
 
-def python_program(page: Path) -> str:
-    """The Python blocks of a page as one program, whose lines have the numbers that they have on the page."""
+def without_starting(code: str, folder: Path) -> None:
+    """The same in seconds: Python programs run within this process, which has loaded the libraries. Raises Faulty."""
+    for line in code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] != ["python"]:
+            with_bash(line, folder)
+            continue
+        module = words[2] if words[1] == "-m" else words[1].removesuffix(".py").replace("/", ".")
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), contextlib.chdir(folder):
+                start(module, words[3 if words[1] == "-m" else 2 :])
+        except (InputError, SystemExit) as error:
+            raise Faulty(f"ended with {error}: {line.strip()}\n{said.getvalue()[-3000:]}") from error
+
+
+def start(module: str, arguments: Sequence[str]) -> None:
+    """Run a module as the main program, so that a fault of the input stays the exception that it is."""
+    with (
+        mock.patch.object(sys, "argv", [f"{module}.py", *arguments]),
+        mock.patch.object(common.errors, "run_script", lambda main, *rest, **named: main()),
+    ):
+        runpy.run_module(module, run_name="__main__", alter_sys=False)
+
+
+def carry_out_python(page: Path, folder: Path) -> None:
+    """Carry out the Python blocks of a page as one program, whose lines have the numbers that they have on the page."""
     lines: list[str] = []
     for block in blocks(page):
         if block.language == "python":
             lines += [""] * (block.line - 1 - len(lines)) + block.code.splitlines()
-    return "\n".join(lines)
+    program = compile("\n".join(lines), str(page), "exec")
+    with contextlib.ExitStack() as stack:
+        for registry in REGISTRIES:  # what the page adds to them goes with it
+            stack.enter_context(mock.patch.dict(registry))
+        stack.enter_context(contextlib.chdir(folder))
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        exec(program, {"__name__": page.stem})
 
 
-def carry_out_page(page: Path, folder: Path, classes: Sequence[str]) -> Iterator[str]:
-    """Carry out the shell blocks of these classes, then the Python blocks as one program; yield what was done, or skipped."""
+def carry_out_page(page: Path, folder: Path, classes: Sequence[str], runner: Runner) -> Iterator[str]:
+    """Carry out the shell blocks of these classes, then the Python blocks; yield what was done, or skipped. Raises Faulty."""
     for block in blocks(page):
         if block.language != "bash" or block.checked not in classes:
             continue
@@ -310,14 +352,11 @@ def carry_out_page(page: Path, folder: Path, classes: Sequence[str]) -> Iterator
             continue
         started = time.monotonic()
         try:
-            carry_out(block.code, folder)
+            runner(block.code, folder)
         except Faulty as error:
             raise Faulty(f"{block.place} {error}") from error
         yield f"{block.place}: {time.monotonic() - started:.0f} s"
-    program = python_program(page)
-    if program:
-        carry_out(program, folder, python=True)
-        yield f"{page.relative_to(ROOT)}: the Python blocks"
+    carry_out_python(page, folder)
 
 
 def main() -> None:
@@ -327,11 +366,11 @@ def main() -> None:
     for page in parser.parse_args().pages:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                for line in carry_out_page(page, stage(Path(folder)), ("run", "slow")):
+                for line in carry_out_page(page, stage(Path(folder)), ("run", "slow"), with_bash):
                     print(line, flush=True)
-            except Faulty as error:
+            except Exception as error:  # the other pages are tried all the same
                 failed += 1
-                print(f"FAILED {error}", flush=True)
+                print(f"FAILED {page.name}: {error}", flush=True)
     if failed:
         sys.exit(f"{failed} pages failed")
 
