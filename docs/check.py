@@ -14,7 +14,9 @@ training checks them before it starts. `python -m docs.check` carries out all bl
 import argparse
 import contextlib
 import dataclasses
+import functools
 import io
+import json
 import os
 import re
 import runpy
@@ -106,7 +108,9 @@ def prose(page: Path) -> str:
 def inline_commands(page: Path) -> list[str]:
     """Code in the running text that is a command or an option with a section, such as `--data.workers=2`."""
     spans = re.findall(r"`([^`\n]+)`", prose(page))
-    return [span for span in spans if span.startswith(("python ", "make ", "torchrun ")) or re.match(r"--[a-z_]+\.[a-z_.]+", span)]
+    return [
+        span for span in spans if span.startswith(("python ", "make ", "torchrun ")) or re.match(r"--[a-z_]+\.[a-z_.]+", span)
+    ]
 
 
 def check_links(page: Path) -> None:
@@ -217,18 +221,37 @@ def check_parsed(module: str, arguments: common.cli.Arguments) -> None:
         if module in TRAINING:
             config = common.cli.chosen_config(arguments)
         else:
-            config = read_config(arguments.configs, arguments.overrides)
+            config = read_config(arguments.configs, with_reader(arguments.overrides))
     check_config(config, TRAINING.get(module, ()))
+
+
+def with_reader(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Settings laid on those of a weight file, which names the reader: where they give its options alone, with the first reader
+    that has these options."""
+    reader = overrides.get("data", {}).get("reader")
+    if not isinstance(reader, dict) or "name" in reader:
+        return overrides
+    for name in READERS:
+        with contextlib.suppress(InputError):
+            READERS.check({"name": name, **reader}, ("root",))
+            return {**overrides, "data": {**overrides["data"], "reader": {"name": name, **reader}}}
+    return overrides
 
 
 def check_config(config: Config, stages: Sequence[str]) -> None:
     """Check the reader and the settings of some stages, on people who do not exist. Raises InputError."""
     READERS.check(config.data.reader, ("root",))
+    try_stages(json.dumps({**dataclasses.asdict(config), "data": {}, "name": "any", "results": ""}), tuple(stages))
+
+
+@functools.cache
+def try_stages(settings: str, stages: Sequence[str]) -> None:
+    """Let training check the settings, given as JSON, which builds networks; the pages use few different ones."""
     people = [f"{number:03d}" for number in range(100) for _ in range(9)]
     attributes = {"angle": [f"C{number % 9}" for number in range(len(people))]}
     faces = Manifest.of_columns([f"{number}.jpg" for number in range(len(people))], people, attributes, ROOT)
     with contextlib.redirect_stdout(io.StringIO()):
-        check_settings(config, faces, *stages)
+        check_settings(make_config(json.loads(settings)), faces, *stages)
 
 
 def check_yaml(block: Block) -> None:

@@ -115,10 +115,14 @@ def test_a_command_that_would_fail_is_found(command):
 
 def test_a_command_that_would_not_fail_is_not_found():
     check_command(["python", "train.py", "--config", "configs/smoke.yaml", "--epochs", "3"])
-    check_options("TRIARCHY_CACHE=x python run.py --data.reader=cfp --data.reader.fold=3 --data.root \\\n  x && echo done", "here")
+    check_options(
+        "TRIARCHY_CACHE=x python run.py --data.reader=cfp --data.reader.fold=3 --data.root \\\n  x && echo done", "here"
+    )
 
 
-@pytest.mark.parametrize("text", ["```bash\nls\n```\n", "```python slow\n1\n```\n", "```\nls\n```\n", "a\n\n    python run.py\n", "```text\n"])
+@pytest.mark.parametrize(
+    "text", ["```bash\nls\n```\n", "```python slow\n1\n```\n", "```\nls\n```\n", "a\n\n    python run.py\n", "```text\n"]
+)
 def test_a_block_without_a_class_is_found(text, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text(text)
