@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.timing import Section
 from common.config import DataConfig
+from common.devices import compute_deterministically
 from common.errors import InputError, run_script
 from models.serving import require_packages
 
@@ -79,8 +80,7 @@ def main() -> None:
     from benchmarks.report import environment, markdown, write
 
     torch.set_num_threads(options.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    compute_deterministically()
     facts = environment(" ".join(["python benchmark.py", *sys.argv[1:]]))
     if options.files:
         from benchmarks.serving import files_section

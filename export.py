@@ -21,8 +21,10 @@ from verification.evaluation import evaluation_config
 from verification.quantisation import quantised
 
 SHORT = {"model_weight": "evaluate.model_weight", "out": "export.out", "int8": "export.int8"}
-WITHOUT = ("pretext", "train", "model", "similarity", "name", "results", "resume", "overwrite", "device", "data.workers")
-WITHOUT += ("sync_norm", "evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip", "evaluate.folds")
+WITHOUT = (
+    *("pretext", "train", "model", "similarity", "name", "results", "resume", "overwrite", "device", "data.workers"),
+    *("sync_norm", "evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip", "evaluate.folds"),
+)
 
 
 def export(config: Config) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from common.devices import compute_deterministically
 from common.progress import progress
 
 PAUSE = 0.05  # seconds before each call: threads of the one before still spin for a while, ready for more
@@ -84,8 +85,7 @@ class Apart:
 
 def _serve(line: Connection, threads: int, make: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    compute_deterministically()
     run = make(*arguments)
     while True:
         try:

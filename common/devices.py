@@ -2,12 +2,16 @@
 
 import os
 import random
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from common.errors import InputError
 from distributed.processes import local_rank_and_world_size, rank, world_size
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def seed_everything(seed: int, threads: int = 0) -> None:
@@ -20,11 +24,21 @@ def seed_everything(seed: int, threads: int = 0) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads memory before writing it
+    compute_deterministically()
     torch.backends.cudnn.benchmark = False
     _, processes = local_rank_and_world_size()
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // processes))
+
+
+def compute_deterministically() -> None:
+    """Allow only deterministic algorithms."""
+    torch.use_deterministic_algorithms(True)
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  # nothing here reads before it writes
+
+
+def channels_last(module: Module) -> Module:
+    """The module, its 4-d weights in channels-last order in memory, which convolutions on a CPU want."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from the library's types
 
 
 def seed_share(seed: int, epoch: int) -> None:

@@ -27,8 +27,14 @@ class SynchronisedNorm(_BatchNorm):
     It takes over the weights of `norm`, which should be affine and keep running statistics.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, norm: _BatchNorm):
         super().__init__(norm.num_features, norm.eps, norm.momentum, device="meta")  # the weights are there already
+        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+        self.share = norm.momentum  # of a batch in the running statistics
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
         self.num_batches_tracked = norm.num_batches_tracked
@@ -41,8 +47,8 @@ class SynchronisedNorm(_BatchNorm):
         values = world_size() * inputs.numel() // inputs.shape[1]
         with torch.no_grad():
             self.num_batches_tracked += 1
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
+            self.running_mean.lerp_(mean, self.share)
+            self.running_var.lerp_(variance * (values / (values - 1)), self.share)
         return outputs
 
 

@@ -44,13 +44,14 @@ class Objective(nn.Module):
     def forward(self, **context: Any) -> dict[str, Tensor]:
         """Weighted scalar per term; their sum is the loss. context: what was announced as `provided`."""
         logits: dict[str, Tensor] = {}
-        terms = {}
+        terms: dict[str, Tensor] = {}
         for name, loss in self.losses.items():
             arguments = {key: context[key] for key in self.asked[name] if key != "logits"}
             if "logits" in self.asked[name]:
                 source = name if name in self.classifiers else self.classifiers[0]
                 if source not in logits:
-                    logits[source] = self.losses[source].logits(context["embeddings"])
+                    classifier: Any = self.losses[source]
+                    logits[source] = classifier.logits(context["embeddings"])
                 arguments["logits"] = logits[source]
             value = loss(**arguments)
             parts = {name: value} if isinstance(value, Tensor) else {f"{name}.{part}": each for part, each in value.items()}

@@ -23,7 +23,7 @@ from distributed.collectives import gather
 from distributed.processes import world_size
 from losses import build_objective
 from models.embed import embed_images
-from models.embedder import build_embedder
+from models.embedder import Embedder, build_embedder
 from models.network_input import network_input, resized
 from models.weights import start_from
 from models.whitening import whitened
@@ -48,6 +48,7 @@ class Metric(Recipe):
     """
 
     kind = "embedder"
+    network: Embedder
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class Metric(Recipe):
         self.objective = build_objective(stage.terms, config.model.embedding_size, len(self.identities), PROVIDED)
 
     @classmethod
-    def check(
+    def check(  # type: ignore[override]  # its own options
         cls,
         config: Config,
         faces: Manifest,

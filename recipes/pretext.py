@@ -36,7 +36,7 @@ class Pretext(Recipe):
     kind = "pretext"
 
     @classmethod
-    def check(cls, config: Config, faces: Manifest, steps: int = 0) -> None:
+    def check(cls, config: Config, faces: Manifest, steps: int = 0) -> None:  # type: ignore[override]  # its own options
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             build_backbone(config.model, Augmentation(config.pretext.augment, config.model.image_size).output_side)
 
@@ -98,7 +98,8 @@ class AttributeAccuracy:
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> dict[str, Any]:
         device = next(model.parameters()).device
-        right, known = Counter(), Counter()
+        right: Counter[str] = Counter()
+        known: Counter[str] = Counter()
         for start in progress(range(0, len(self.images), self.batch_size), "validate", unit="batch", leave=False):
             rows = slice(start, start + self.batch_size)
             images = torch.from_numpy(self.images[rows].copy())

@@ -35,7 +35,7 @@ class Recipe(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.average: nn.Module | None = None  # of the network's weights, where the loop keeps one
+        self.average: Any = None  # training.ema.WeightAverage of the network, where the loop keeps one
 
     @classmethod
     def check(cls, config: Config, faces: Manifest, **options: Any) -> None:

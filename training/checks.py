@@ -9,6 +9,7 @@ from common.errors import InputError
 from datasets.manifest import Manifest
 from distributed.processes import world_size
 from recipes import PRETEXT_RECIPES, TRAIN_RECIPES
+from recipes.recipe import Recipe
 from training.optimisers import OPTIMIZERS
 from training.schedules import SCHEDULES
 
@@ -28,7 +29,8 @@ def check_settings(config: Config, faces: Manifest, *sections: str) -> None:
         if stage.epochs:
             SCHEDULES.build(stage.schedule, epochs=stage.epochs)
         name, options = RECIPES[section].check(stage.recipe, GIVEN)
-        RECIPES[section][name].check(config, faces, **options)
+        recipe: type[Recipe] = RECIPES[section][name]  # type: ignore[assignment]  # a registry holds any constructors
+        recipe.check(config, faces, **options)
 
 
 def _check_batch(config: Config, section: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.devices import seed_share
+from common.devices import channels_last, seed_share
 from common.errors import InputError
 from common.progress import progress as progress_bar
 from distributed.memory import keep_freed_memory
@@ -38,7 +38,7 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
         return run.weights
     if run.device.type == "cpu":
         keep_freed_memory()
-    recipe.to(run.device, memory_format=torch.channels_last)
+    channels_last(recipe).to(run.device)
     recipe.average = WeightAverage(recipe.network, stage.ema) if stage.ema else None
     optimizer = OPTIMIZERS.build(stage.optimizer, groups=recipe.parameter_groups(), lr=stage.lr)
     schedule = SCHEDULES.build(stage.schedule, epochs=stage.epochs)

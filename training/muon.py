@@ -38,7 +38,7 @@ class Muon(torch.optim.Adam):
         self.matrix_lr, self.momentum, self.rounds, self.every = matrix_lr, momentum, rounds, every
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is ever given
         rates = {weight: group["lr"] for group in self.param_groups for weight in group["params"] if is_matrix(weight)}
         matrices = [weight for weight in rates if weight.grad is not None]
         gradients = [weight.grad for weight in matrices]

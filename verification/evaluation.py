@@ -135,7 +135,7 @@ class Evaluation:
 
     def _breakdown(self, attribute: str, pairs: Pairs, scores: np.ndarray, limit: float) -> list[dict]:
         first, second = (self.known.of_files(pairs.table[side]).table[attribute] for side in ("first", "second"))
-        return breakdown(scores, pairs.same, limit, first, second)
+        return breakdown(scores, pairs.same, limit, first.tolist(), second.tolist())
 
 
 def open_pairs(config: Config) -> tuple[Pairs, Manifest]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,9 +120,12 @@ def breakdown(
     first, second = rank[found].reshape(2, -1)
     known = np.flatnonzero((first >= 0) & (second >= 0))
     low, high = np.minimum(first, second)[known], np.maximum(first, second)[known]
-    rows = []
-    for (one, other), places in pd.Series(known).groupby([low, high]):
-        members = places.to_numpy()
+    rows: list[dict[str, Any]] = []
+    combination = low * len(values) + high
+    order = np.argsort(combination, kind="stable")
+    found_here, starts = np.unique(combination[order], return_index=True)
+    for number, members in zip(found_here.tolist(), np.split(known[order], starts[1:])):
+        one, other = divmod(number, len(values))
         mixed = same[members].any() and not same[members].all()
         auc = float(roc_auc_score(same[members], scores[members])) if mixed else None
         row = {"first": values[one], "second": values[other], "pairs": len(members)}

@@ -69,8 +69,10 @@ def _validate(graph: bytes, small: bytes, about: Mapping[str, Any], reader: Read
         validation.scores(build_shipped({"graph": content, "about": about}, config.model, "the exported model").embedder)
         for content in (graph, small)
     )
-    stored = {view: calibrated_threshold({"about": about}, flip) for view, flip in VIEWS.items()}
-    own = {view: calibrate(before[view], pairs.same) if stored[view] is None else stored[view] for view in VIEWS}
+    own = {}
+    for view, flip in VIEWS.items():
+        stored = calibrated_threshold({"about": about}, flip)
+        own[view] = calibrate(before[view], pairs.same) if stored is None else stored
     return {
         "validation": validation.figures(
             after, {view: _follow(before[view], own[view], after[view], pairs.same) for view in VIEWS}

@@ -1,6 +1,7 @@
 """The report of one evaluation: its numbers as JSON and its pictures."""
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from verification.plots import draw_angles, draw_roc, draw_scores
 def write_report(
     folder: Path,
     run: str,
-    metrics: dict[str, Any],
+    metrics: Mapping[str, Any],
     scores: np.ndarray,
     same: np.ndarray,
     threshold: float,
@@ -28,7 +29,7 @@ def write_report(
     There is no ROC without pairs of the same person and of different people.
     """
     scores, same = finite(scores), np.asarray(same, dtype=bool)
-    pictures = {"scores": lambda path: draw_scores(path, run, scores, same, threshold)}
+    pictures: dict[str, Callable[[Path], None]] = {"scores": lambda path: draw_scores(path, run, scores, same, threshold)}
     if same.any() and not same.all():
         pictures["roc"] = lambda path: draw_roc(path, run, scores, same)
     if angles:

@@ -17,7 +17,7 @@ def score_pairs(vectors: np.ndarray, file_names: list[str], pairs: Pairs, simila
     if similarity == "cosine":
         vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     index = pd.Index(file_names)
-    first, second = index.get_indexer(pairs.table["first"]), index.get_indexer(pairs.table["second"])
+    first, second = (index.get_indexer(pd.Index(pairs.table[side])) for side in ("first", "second"))
     compare = {"cosine": _cosine, "euclidean": _negative_distance}[similarity]
     scores = np.empty(len(pairs))
     for start in range(0, len(pairs), CHUNK):
