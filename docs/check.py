@@ -13,7 +13,6 @@ training checks them before it starts. `python -m docs.check` carries out all bl
 
 import argparse
 import contextlib
-import dataclasses
 import functools
 import io
 import json
@@ -36,7 +35,7 @@ from PIL import Image
 
 import common.cli
 import common.errors
-from common.config import Config, load_yaml, make_config, merge, read_config
+from common.config import Config, experiment, load_yaml, make_config, merge, read_config
 from common.errors import InputError
 from datasets import READERS
 from datasets.batches.augment import STEPS
@@ -77,25 +76,25 @@ class Faulty(Exception):
 
 def blocks(page: Path) -> list[Block]:
     """The fenced blocks of a page in order. Raises Faulty for a block without a class and for code without a fence."""
-    found, opened, lines = [], None, []
+    found: list[Block] = []
+    start, words, lines = 0, [""], [""]  # of the block that is open: its first line (0: none is open), its class, its code
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         fence = re.fullmatch(r"```(.*)", line)
-        if fence and opened is None:
-            opened, lines = (number + 1, fence[1].split()), []
+        if fence and not start:
+            start, words, lines = number + 1, fence[1].split(), []
         elif fence:
-            start, words = opened
             needs = "".join(word.removeprefix("needs=") for word in words if word.startswith("needs="))
             language, checked = [*[word for word in words if not word.startswith("needs=")], "", ""][:2]
             block = Block(page, start, language, checked, needs, "\n".join(lines) + "\n")
             if (language, checked) not in CLASSES:
                 raise Faulty(f"{block.place}: a block of class {language!r} {checked!r}; docs/check.py lists the classes")
             found.append(block)
-            opened = None
-        elif opened is not None:
+            start = 0
+        elif start:
             lines.append(line)
         elif re.match(r"\s+(python|pip|make|torchrun)\s", line):
             raise Faulty(f"{page.relative_to(ROOT)}:{number}: a command that stands in no fenced block")
-    if opened is not None:
+    if start:
         raise Faulty(f"{page.relative_to(ROOT)}: a fenced block is not closed")
     return found
 
@@ -190,7 +189,10 @@ def check_script(module: str, arguments: Sequence[str], thoroughly: bool = True)
     place = ROOT / module.replace(".", "/")
     if not place.with_suffix(".py").is_file() and not (place / "__main__.py").is_file():
         raise Faulty(f"there is no {module}")
-    parsers = {"read_arguments": common.cli.read_arguments, "parse_args": argparse.ArgumentParser.parse_args}
+    parsers: dict[str, Callable[..., Any]] = {
+        "read_arguments": common.cli.read_arguments,
+        "parse_args": argparse.ArgumentParser.parse_args,
+    }
 
     def stop(name: str) -> Callable[..., NoReturn]:
         def parse(*given: Any, **named: Any) -> NoReturn:
@@ -241,7 +243,7 @@ def with_reader(overrides: dict[str, Any]) -> dict[str, Any]:
 def check_config(config: Config, stages: Sequence[str]) -> None:
     """Check the reader and the settings of some stages, on people who do not exist. Raises InputError."""
     READERS.check(config.data.reader, ("root",))
-    try_stages(json.dumps({**dataclasses.asdict(config), "data": {}, "name": "any", "results": ""}), tuple(stages))
+    try_stages(json.dumps({**experiment(config), "data": {}, "name": "any"}), tuple(stages))
 
 
 @functools.cache
@@ -257,7 +259,7 @@ def try_stages(settings: str, stages: Sequence[str]) -> None:
 def check_yaml(block: Block) -> None:
     """Read a block of YAML as settings that lie on the default ones. Raises Faulty."""
     try:
-        settings = dataclasses.asdict(read_config([common.cli.DEFAULT_CONFIG]))
+        settings = experiment(read_config([common.cli.DEFAULT_CONFIG]))
         check_config(make_config(merge(settings, load_yaml(block.code))), ("pretext", "train"))
     except InputError as error:
         raise Faulty(f"{block.place}: {error}") from error
