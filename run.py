@@ -18,6 +18,7 @@ from evaluate import evaluate
 from train import train
 from train_pretext import train_pretext
 from training.checks import check_settings
+from training.locks import reserved_runs
 from verification.evaluation import open_pairs
 from verification.output import check_output
 
@@ -28,12 +29,14 @@ def run(config: Config) -> Path:
     A given train.pretrained_weight takes the place of the pretext stage. Raises InputError.
     """
     with_pretext = config.pretext.epochs and not config.train.pretrained_weight
-    check_settings(config, open_reader(config.data).faces("train"), *(["pretext"] if with_pretext else []), "train")
+    stages = [*(["pretext"] if with_pretext else []), "train"]
+    check_settings(config, open_reader(config.data).faces("train"), *stages)
     pairs, _ = open_pairs(config)
     check_output(config, pairs)
-    if with_pretext:
-        config = replace(config, "train", pretrained_weight=str(train_pretext(config)))
-    return evaluate(replace(config, "evaluate", model_weight=str(train(config))))
+    with reserved_runs(config, *stages):
+        if with_pretext:
+            config = replace(config, "train", pretrained_weight=str(train_pretext(config)))
+        return evaluate(replace(config, "evaluate", model_weight=str(train(config))))
 
 
 def replace(config: Config, section: str, **values: object) -> Config:

@@ -17,6 +17,7 @@ from models.weights import WEIGHT_KINDS, file_digest, load_weights, trained_on
 from recipes import TRAIN_RECIPES
 from training.checks import check_settings
 from training.engine import fit
+from training.locks import reserves
 from training.run import Run
 from verification.validation import Validation
 
@@ -30,6 +31,7 @@ SHORT = {
 WITHOUT = ("pretext", "evaluate", "export")
 
 
+@reserves("train")
 def train(config: Config) -> Path:
     """Train the embedder and return the path of the weights that validate best, threshold included."""
     seed_everything(config.seed, config.threads)

@@ -16,12 +16,14 @@ from datasets.readers.opening import open_reader
 from recipes import PRETEXT_RECIPES
 from training.checks import check_settings
 from training.engine import fit
+from training.locks import reserves
 from training.run import Run
 
 SHORT = {"epochs": "pretext.epochs", "lr": "pretext.lr", "batch_size": "pretext.batch_size"}
 WITHOUT = ("train", "evaluate", "export")
 
 
+@reserves("pretext")
 def train_pretext(config: Config) -> Path:
     """Train the pretext model and return the path of its weights."""
     seed_everything(config.seed, config.threads)

@@ -19,7 +19,7 @@ from benchmarks.timing import Section
 from common.devices import gains_from_bf16
 from common.errors import InputError
 from common.files import write_json, write_whole
-from training.run import git_commit
+from training.receipts import git_commit
 
 PACKAGES = ("torch", "efficientnet-pytorch", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
 

@@ -17,8 +17,8 @@ Module = TypeVar("Module", bound=nn.Module)
 def seed_everything(seed: int, threads: int = 0) -> None:
     """Seed every generator and allow only deterministic algorithms.
 
-    threads: threads of the tensor library (0: one per core, shared evenly by the processes of a machine). Sums are split
-    among threads, so equal bytes need equal thread counts; the receipt records them.
+    threads: threads of the tensor library, as `thread_count` reads them. Sums are split among threads, so equal bytes need
+    equal thread counts; the receipt records them.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     random.seed(seed)
@@ -26,8 +26,13 @@ def seed_everything(seed: int, threads: int = 0) -> None:
     torch.manual_seed(seed)
     compute_deterministically()
     torch.backends.cudnn.benchmark = False
+    torch.set_num_threads(thread_count(threads))
+
+
+def thread_count(threads: int) -> int:
+    """Threads that the setting asks for; 0: one per core, shared evenly by the processes of a machine."""
     _, processes = local_rank_and_world_size()
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // processes))
+    return threads or max(1, (os.cpu_count() or 1) // processes)
 
 
 def compute_deterministically() -> None:

@@ -3,8 +3,9 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from common.errors import InputError
 
@@ -12,7 +13,7 @@ from common.errors import InputError
 def write_whole(path: Path, content: bytes | str | Callable[[Path], None]) -> Path:
     """Write `path` through a temporary neighbour and a rename, so that no reader ever sees half a file.
 
-    `content` is the bytes, the text (UTF-8), or a function that writes to the path it is given.
+    `content` is the bytes, the text (UTF-8), or a function that writes to the path it is given. An OSError names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,6 +26,9 @@ def write_whole(path: Path, content: bytes | str | Callable[[Path], None]) -> Pa
         with open(partial, "rb") as written:
             os.fsync(written.fileno())  # the rename must not reach the disk before the bytes do
         os.replace(partial, path)
+    except OSError as error:  # of a full disk it would name no file, else the temporary one
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
         partial.unlink(missing_ok=True)
     return path
@@ -36,10 +40,11 @@ def write_json(path: Path, value: object) -> Path:
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, wait: bool = True) -> Iterator[IO[bytes]]:
     """Hold the lock of the file `path`, made if need be, for the body; the end of the process frees it, too.
 
-    If another process holds it, wait, or raise BlockingIOError at once. Without effect where there is no `fcntl`.
+    If another process holds it, wait, or raise BlockingIOError at once. Yields the open file. Processes forked in the body
+    do not hold the lock. Without effect where there is no `fcntl`.
     """
     try:
         import fcntl
@@ -47,8 +52,53 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
         fcntl = None
     with open(path, "ab") as handle:
         if fcntl:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:  # a file system without locks
+                error.filename = str(path)
+                raise
+        _locks.add(handle)
+        try:
+            yield handle
+        finally:
+            _locks.discard(handle)
+
+
+_locks: set[IO[bytes]] = set()
+
+
+def _leave_locks_to_parent() -> None:
+    """A lock is free once every copy of its descriptor is closed, and a fork copies it: workers may outlive their parent."""
+    for handle in _locks:
+        handle.close()
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_leave_locks_to_parent)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Hold the lock of `path`, a file that stands there only for the body. Raises BlockingIOError if another process does."""
+    while True:
+        with locked(path, wait=False) as handle:
+            if not _stands_at(handle, path):
+                continue  # whoever held it has just removed this very file, and the next process would make a new one
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # the folder may be gone
+                    path.unlink()
+            return
+
+
+def _stands_at(handle: IO[bytes], path: Path) -> bool:
+    """Whether the open file is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def existing_folder(path: str | Path, what: str) -> Path:

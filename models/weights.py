@@ -1,7 +1,6 @@
 """Weight files that say what they are: kind, configuration, score and tensors, read without executing anything in them."""
 
 import hashlib
-import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import InputError, listing
-from common.files import write_whole
+from models.archive import FORMAT, load_tensors, save_tensors
 
-FORMAT = 1
 WEIGHT_KINDS = ("pretext", "embedder")
+"""What training can start from."""
 
 
 def save_weights(path: Path, kind: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
     """Write a weight file, byte-identical for equal content.
 
-    kind: "pretext" or "embedder". about: plain values (config, threshold, score ...).
+    kind: "pretext", "embedder", or "classifier" for what only training needs. about: plain values (config, threshold,
+    score ...).
     """
     content = {
         "format": FORMAT,
@@ -34,7 +34,7 @@ def save_weights(path: Path, kind: str, state: Mapping[str, Tensor], about: Mapp
 def load_weights(path: str | Path, kinds: tuple[str, ...] = ("embedder",)) -> dict[str, Any]:
     """Read a weight file: {"format", "kind", "about", "state"}, tensors on the CPU.
 
-    Raises InputError for an absent, truncated or foreign file and for a kind other than `kinds`.
+    Raises InputError for an absent, damaged or foreign file and for a kind other than `kinds`.
     """
     content = load_tensors(path, "a weight file written by train_pretext.py or train.py")
     if not isinstance(content, dict) or not {"format", "kind", "about", "state"} <= set(content):
@@ -55,6 +55,9 @@ def check_about(about: Any, path: str | Path) -> None:
     sections = ("config", "validation", "evaluate")
     if not isinstance(about, dict) or not all(isinstance(about.get(name, {}), dict) for name in sections):
         raise InputError(f"{str(path)!r} is corrupt: its description is not a table of settings and figures")
+    identities = about.get("identities", [])
+    if not isinstance(identities, list) or not all(isinstance(name, str) for name in identities):
+        raise InputError(f"{str(path)!r} is corrupt: its identities are not a list of names")
 
 
 def trained_on(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,23 +99,6 @@ def start_from(embedder: nn.Module, path: str | Path) -> None:
     fill(embedder.backbone, backbone, source=repr(str(path)))
 
 
-def save_tensors(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write nested plain values and tensors as one file, whole or not at all."""
-    buffer = io.BytesIO()  # a named file would put its temporary name into the archive and so change the bytes
-    torch.save(content, buffer)
-    return write_whole(path, buffer.getvalue())
-
-
-def load_tensors(path: str | Path, what: str) -> Any:
-    """Read what save_tensors wrote, with tensors on the CPU; nothing in the file is executed. Raises InputError."""
-    try:
-        return torch.load(Path(path), map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be read ({error.strerror or error}); it should be {what}") from error
-    except Exception as error:  # the unpickler meets arbitrary bytes here and may raise anything
-        raise InputError(f"{str(path)!r} is corrupt or not {what}") from error
-
-
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
@@ -126,6 +112,8 @@ def _is_plain(value: Any) -> bool:
         and value.device.type == "cpu"
         and not value.is_complex()
         and not value.is_quantized
+        and not value.is_nested
+        and value.is_contiguous()  # else a tensor of any size may lie on a few bytes
     )
 
 

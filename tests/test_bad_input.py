@@ -19,6 +19,7 @@ from datasets.manifest import Pairs
 from datasets.readers.folder import Folder
 from datasets.readers.opening import open_reader
 from losses.triplet import Triplet
+from models.archive import FORMAT, save_tensors
 from models.weights import load_weights
 from tests.tiny import draw_people, tiny_settings
 from training.engine import total
@@ -279,14 +280,14 @@ def test_a_strangers_weight_file_may_say_anything(people, tmp_path, about):
             content["about"]["config"] = whole["config"] | about["config"]
     else:
         content["about"] = about
-    torch.save(content, tmp_path / "stranger.pt")
+    save_tensors(tmp_path / "stranger.pt", content)
     with pytest.raises(InputError, match=r"\w"):
         evaluation(tmp_path / "stranger.pt", "--results", str(tmp_path / "other"))
     assert not (tmp_path / "other/test/stranger_preds.csv").exists()
 
 
-@pytest.mark.parametrize("state", [{3: torch.ones(1)}, {"a": torch.ones(2).to_sparse()}, {"a": torch.ones(1) + 1j}])
+@pytest.mark.parametrize("state", [{3: torch.ones(1)}, {"a": torch.ones(1).expand(10**10)}, {"a": torch.ones(1) + 1j}])
 def test_a_strangers_state_may_hold_anything(tmp_path, state):
-    torch.save({"format": 1, "kind": "embedder", "about": {}, "state": state}, tmp_path / "w.pt")
+    save_tensors(tmp_path / "w.pt", {"format": FORMAT, "kind": "embedder", "about": {}, "state": state})
     with pytest.raises(InputError, match="not a table of dense tensors"):
         load_weights(tmp_path / "w.pt")

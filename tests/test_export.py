@@ -391,7 +391,7 @@ STRANGERS = [
     (no_weights, "onnxruntime cannot make sense of its graph"),
     (entry("kind", "pretext"), "holds a 'pretext' model"),
     (entry("kind", None), "lacks format, kind or about"),
-    (entry("format", "2"), "has format 2; this version reads format 1"),
+    (entry("format", "1"), "has format 1; this version reads format 2"),
     (entry("format", "one"), "lacks format, kind or about"),
     (entry("about", "[]"), "not a table of settings"),
     (entry("about", "[" * 9999), "lacks format, kind or about"),

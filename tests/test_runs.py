@@ -18,6 +18,7 @@ import verification.evaluation
 from common.cli import DEFAULT_CONFIG, read_arguments
 from common.config import read_config
 from common.errors import InputError
+from models.archive import save_tensors
 from models.backbones.small import SmallNet
 from models.weights import load_weights, save_weights
 from tests.tiny import draw_people, tiny_settings
@@ -67,6 +68,7 @@ def test_a_run_leaves_weights_logs_receipts_and_a_submission(finished, people):
         "train/weights/tiny-pretext.pt",
         "train/weights/tiny-pretext.json",
         "train/weights/tiny.pt",
+        "train/weights/tiny.classifier.pt",
         "train/weights/tiny.json",
         "train/logs/tiny-pretext.jsonl",
         "train/logs/tiny.jsonl",
@@ -241,7 +243,7 @@ WRITES += [("file_digest", 1), ("file_digest", 2), ("write_json", 1), ("write_js
 def test_a_run_that_dies_at_any_write_resumes_to_the_same_bytes(finished, people, tmp_path, monkeypatch, function, count):
     """Between the weights and the snapshot, between the rename and the receipt: nothing may be lost or change."""
     targets = {
-        "write_whole": ["training.run.write_whole", "models.weights.write_whole"],
+        "write_whole": ["training.run.write_whole", "models.archive.write_whole"],
         "os.replace": ["training.run.os.replace"],
         "file_digest": ["training.run.file_digest"],
         "write_json": ["training.run.write_json"],
@@ -283,7 +285,7 @@ def test_weights_that_are_not_what_the_receipt_says(people, tmp_path):
 
 def test_a_broken_snapshot_is_named(people, tmp_path):
     (tmp_path / "train/weights").mkdir(parents=True)
-    torch.save({"identity": {}}, tmp_path / "train/weights/tiny-pretext.snapshot")
+    save_tensors(tmp_path / "train/weights/tiny-pretext.snapshot", {"identity": {}})
     with pytest.raises(InputError, match="not the snapshot of an unfinished run; remove it"):
         carry_out(people, tmp_path, "--resume")
 

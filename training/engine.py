@@ -106,7 +106,7 @@ def keep_best(recipe: Recipe, run: Run, validate: Validate | None, done: Progres
         score = figures.get("score")
         if score is None or done.best is None or score > done.best:
             done.best = score
-            run.save_best(recipe.kind, model, {**recipe.about(), "validation": figures})
+            run.save_best(recipe.kind, model, {**recipe.about(), "validation": figures}, recipe.training_state())
     return {"validation": figures}
 
 

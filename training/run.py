@@ -1,21 +1,14 @@
-"""What a training run leaves on disk: weights, log, receipt and, while it is unfinished, a snapshot to go on from.
+"""A training run on disk: weights, log, receipt and, while it is unfinished, a snapshot to go on from.
 
-    <results>/train/logs/<run>.jsonl              one JSON object per epoch
-    <results>/train/weights/<run>.unfinished.pt   the best weights so far
-    <results>/train/weights/<run>.snapshot        all state at the end of an epoch, of every save_every-th
-    <results>/train/weights/<run>.pt              the best weights of the finished run
-    <results>/train/weights/<run>.json            receipt of the finished run
-
-The second and third go when the fourth and fifth come. Each is written to a temporary name and
-renamed, so a run killed at any moment leaves a state to resume from.
+`RunFiles` says where each file is. Drafts and snapshot go when weights and receipt come. Each is written to a temporary name
+and renamed, so a run killed at any moment leaves a state to resume from.
 """
 
-import importlib.metadata
+import copy
 import json
 import os
 import platform
-import re
-import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,14 +16,24 @@ from typing import Any
 import torch
 from torch import nn
 
-from common.config import Config, StageConfig, experiment
+from common.config import Config, StageConfig
 from common.devices import choose_device, choose_precision, generator_state, restore_generators
 from common.errors import InputError
 from common.files import write_json, write_whole
-from distributed.processes import barrier, is_main_process, world_size
-from models.weights import file_digest, load_tensors, save_tensors, save_weights
-
-PACKAGES = ("torch", "efficientnet-pytorch", "numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn")
+from distributed.processes import barrier, is_main_process
+from models.archive import load_tensors, save_tensors
+from models.weights import file_digest, save_weights
+from training.receipts import (
+    arithmetic,
+    git_commit,
+    is_replaced,
+    kept_although,
+    read_receipt,
+    read_snapshot,
+    stage_settings,
+    versions,
+)
+from training.run_files import RunFiles
 
 
 @dataclass
@@ -41,18 +44,28 @@ class Progress:
     best: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    def check(self, epochs: int) -> None:
+        """Raise ValueError if a run of `epochs` epochs cannot have come this far."""
+        history = isinstance(self.history, list) and all(isinstance(row, dict) for row in self.history)
+        if type(self.epoch) is not int or not history or not len(self.history) == self.epoch <= epochs:
+            raise ValueError(f"of {epochs} epochs {self.epoch!r:.50} are done, and the log does not have as many lines")
+        if self.best is not None and type(self.best) not in (int, float):
+            raise ValueError(f"the best score is {self.best!r:.50}")
+        json.dumps(self.history)  # raises TypeError: tensors and the like cannot be logged
+
 
 class Run:
     """The files of one stage of one experiment, and the rules about replacing them.
 
     section: "pretext" or "train". data_digest: of the photographs read. start_digest: of the weight file started from.
-    A finished run of the same name with the same settings and data may be repeated, since it gives the same bytes; one
-    with other settings, or an unfinished one, is kept unless `overwrite` says otherwise. Of several processes the leading one
-    alone checks and writes. Raises InputError.
+    `receipts.is_replaced` has the rules. Whoever makes one has reserved the run (`locks.reserved_runs`), so that nobody else
+    writes its files. Of several processes the leading one alone checks and writes. Raises InputError.
     """
 
     def __init__(self, config: Config, section: str, data_digest: str, start_digest: str | None = None):
-        self.name = run_name(config, section)
+        self.files = RunFiles.of(config, section)
+        self.name = self.files.name
+        self.weights = self.files.weights
         self.stage: StageConfig = getattr(config, section)
         self.resume = config.resume
         self.device = choose_device(config.device)
@@ -60,70 +73,96 @@ class Run:
         self.sync_norm = config.sync_norm
         self.seed = config.seed
         self.evaluation = {"flip": config.evaluate.flip}  # how the weights are meant to be used, whatever they learned from
-        folder = Path(config.results) / "train"
-        self.weights = folder / "weights" / f"{self.name}.pt"
-        self.draft = folder / "weights" / f"{self.name}.unfinished.pt"
-        self.receipt = folder / "weights" / f"{self.name}.json"
-        self.snapshot = folder / "weights" / f"{self.name}.snapshot"
-        self.log = folder / "logs" / f"{self.name}.jsonl"
-        self.identity = {"config": _stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
+        self.identity = {"config": stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
+        self.arithmetic = arithmetic(config)
+        self.digests: dict[str, str] = {}  # of the drafts, by the names they have in the receipt
+        self.results = {  # drafts and what they become
+            "weights_digest": (self.files.draft, self.files.weights),
+            "classifier_digest": (self.files.classifier_draft, self.files.classifier),
+        }
         if is_main_process():
-            self._check(config)
-            for folder in (self.weights.parent, self.log.parent):
-                folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told now, not after an epoch
-                self._clear(folder)
+            if is_replaced(config, self.files, self.identity):
+                self.files.forget()
+            self.files.make_folders()
+            self.files.clear()
+            otherwise = kept_although(config, self.files) if self.resume else None
+            if otherwise:
+                print(f"kept: {str(self.weights)!r}, though trained otherwise ({otherwise}); --overwrite trains it anew")
         barrier()
-
-    def _clear(self, folder: Path) -> None:
-        """Remove the half-written files of a process of this run that was killed."""
-        partial = re.compile(rf"\.{re.escape(self.name)}(\.unfinished)?\.\d+\.partial(\.\w+)?")
-        for path in folder.iterdir():
-            if partial.fullmatch(path.name):
-                path.unlink()
 
     @property
     def finished(self) -> bool:
         """Whether this very run was carried to its end before and `resume` asks for no more."""
-        if not self.resume or self.snapshot.exists() or not self.receipt.exists():
+        if not self.resume or self.files.snapshot.exists() or not self.files.receipt.exists():
             return False
-        digest = file_digest(self.weights) if self.weights.exists() else None
-        if digest != _read_receipt(self.receipt).get("weights_digest"):
-            raise InputError(f"{str(self.weights)!r} is not what its receipt says; restore it, or train anew without --resume")
+        receipt = read_receipt(self.files.receipt)
+        for name, (_, path) in self.results.items():
+            if name in receipt or path == self.weights:
+                if not path.exists() or file_digest(path) != receipt.get(name):
+                    raise InputError(f"{str(path)!r} is not what its receipt says; restore it, or train anew without --resume")
         return True
 
     def restore(self, recipe: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-        """Put everything back to the end of the epoch last saved if `resume` is set and a snapshot exists."""
-        if not (self.resume and self.snapshot.exists()):
-            return Progress()
-        content = self._read_snapshot()
-        changed = _difference({"processes": 1, **content["environment"]}, self._environment)  # a snapshot may be older
-        if changed:
-            raise InputError(f"{str(self.snapshot)!r} cannot be resumed to the same result: {changed}; set it as it was")
-        recipe.load_state_dict(content["recipe"])
-        optimizer.load_state_dict(content["optimizer"])
-        restore_generators(content["generators"])
-        return Progress(**content["progress"])
+        """Put everything back to the end of the epoch last saved if `resume` is set and a snapshot exists.
 
-    def save_best(self, kind: str, model: nn.Module, about: dict[str, Any]) -> None:
-        """Write the weight file of the model that is best so far."""
+        Raises InputError for a snapshot that does not fit, or whose best weights are lost.
+        """
+        if not (self.resume and self.files.snapshot.exists()):
+            return Progress()
+        content = read_snapshot(self.files.snapshot)
+        try:
+            progress = Progress(**content["progress"])
+            progress.check(self.stage.epochs)
+            recipe.load_state_dict(content["recipe"])
+            optimizer.load_state_dict(copy.deepcopy(content["optimizer"]))
+            _try_step(optimizer)
+            recipe.load_state_dict(content["recipe"])  # as it was before that step
+            optimizer.load_state_dict(content["optimizer"])
+            restore_generators(content["generators"])
+        except Exception as error:  # of content that is nothing like a network's or an optimiser's they may raise anything
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"{str(self.files.snapshot)!r} does not fit this run ({reason:.200}); remove it, or start anew with --overwrite"
+            ) from error
+        self.digests = {name: content["digests"][name] for name in self.results if name in content["digests"]}
+        for name, digest in self.digests.items():
+            self._check_result(name, digest)
+        return progress
+
+    def save_best(
+        self, kind: str, model: nn.Module, about: dict[str, Any], training_state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the weight file of the model that is best so far.
+
+        training_state: what only training needs of it, {"state": tensors by name, "about": plain values}; both may be left
+        out. Such are the classifier and the names of the identities that it tells apart (`about["identities"]`), or the
+        network before whitening. It becomes a weight file of its own, of the kind "classifier", that says the same about
+        itself and this besides.
+        """
         about = {"run": self.name, **self.identity, "evaluate": self.evaluation, **about}
-        save_weights(self.draft, kind, model.state_dict(), about)
+        drafts = {"weights_digest": save_weights(self.files.draft, kind, model.state_dict(), about)}
+        if training_state is not None:
+            about |= training_state.get("about", {})
+            state = training_state.get("state", {})
+            drafts["classifier_digest"] = save_weights(self.files.classifier_draft, "classifier", state, about)
+        self.digests = {name: file_digest(draft) for name, draft in drafts.items()}
 
     def save_log(self, progress: Progress) -> None:
         """Write the log anew, a line for each epoch done."""
-        write_whole(self.log, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history))
+        write_whole(self.files.log, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history))
 
     def save_snapshot(self, recipe: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Write all that it takes to go on from the end of this epoch."""
         content = {
             "identity": self.identity,
-            "environment": self._environment,
+            "arithmetic": self.arithmetic,
             "recipe": recipe.state_dict(),
             "optimizer": optimizer.state_dict(),
             "generators": generator_state(),
             "progress": asdict(progress),
+            "digests": self.digests,
         }
-        save_tensors(self.snapshot, content)
+        save_tensors(self.files.snapshot, content)
 
     def finish(self) -> Path:
         """Give the best weights their name, write the receipt, drop the snapshot and return the path of the weights."""
@@ -133,105 +172,50 @@ class Run:
         return self.weights
 
     def _finish(self) -> None:
-        if self.draft.exists():  # else the run was stopped between here and the snapshot's end, and resumed
-            os.replace(self.draft, self.weights)
+        for name, (draft, final) in self.results.items():
+            if name not in self.digests and final != self.weights:  # an earlier run's
+                draft.unlink(missing_ok=True)
+                final.unlink(missing_ok=True)
+                continue
+            self._check_result(name, self.digests.get(name), whole=True)
+            if draft.exists():  # else the run was stopped between here and the snapshot's end, and resumed
+                os.replace(draft, final)
         receipt = {
             "run": self.name,
             **self.identity,
-            "weights_digest": file_digest(self.weights),
+            **self.digests,
             "seed": self.seed,
-            **self._environment,
-            "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+            **self.arithmetic,
+            "versions": versions(),
             "machine": platform.machine(),
             "git_commit": git_commit(),
         }
-        write_json(self.receipt, receipt)
-        self.snapshot.unlink(missing_ok=True)
+        write_json(self.files.receipt, receipt)
+        self.files.snapshot.unlink(missing_ok=True)
 
-    def _check(self, config: Config) -> None:
-        """Refuse to replace a run of other settings, or an unfinished one, unless `overwrite` says so."""
-        unfinished = self.snapshot.exists()
-        if unfinished:
-            earlier, source = self._read_snapshot()["identity"], self.snapshot
-        elif self.receipt.exists():
-            earlier, source = _read_receipt(self.receipt), self.receipt
-        else:
+    def _check_result(self, name: str, digest: str | None, whole: bool = False) -> None:
+        """Raise InputError unless the best weights so far, or what belongs to them, are where they should be.
+
+        digest: of them when the snapshot was made. A draft may be newer, of an epoch that will be trained again, until the
+        run has come to its end (`whole`).
+        """
+        draft, final = self.results[name]
+        path = draft if draft.exists() else final
+        choices = "put it back, or start anew with --overwrite"
+        if path == final or whole:
+            if not path.exists() or file_digest(path) != digest:
+                raise InputError(f"the best weights of the unfinished run, {str(draft)!r}, are lost or changed; {choices}")
             return
-        changed = _difference({key: earlier.get(key) for key in self.identity}, self.identity)
-        if not changed and (config.resume or not unfinished):
-            return  # to be resumed, to be repeated or already done
-        if config.overwrite:
-            for path in (self.snapshot, self.draft, self.receipt):
-                path.unlink(missing_ok=True)
-            return
-        choices = "choose another --name or --results, or replace it with --overwrite"
-        if changed:
-            raise InputError(f"{str(source)!r} belongs to a run with other settings or data ({changed}); {choices}")
-        raise InputError(f"an unfinished run is in {str(source)!r}; go on with --resume, or {choices}")
-
-    def _read_snapshot(self) -> dict[str, Any]:
-        content = load_tensors(self.snapshot, "the snapshot of an unfinished run")
-        parts = ("identity", "environment", "recipe", "optimizer", "generators", "progress")
-        if not isinstance(content, dict) or not all(isinstance(content.get(part), dict) for part in parts):
-            raise InputError(f"{str(self.snapshot)!r} is not the snapshot of an unfinished run; remove it to start anew")
-        return content
-
-    @property
-    def _environment(self) -> dict[str, Any]:
-        """What else the bytes depend on, and what a resumed run must therefore have in common with its beginning."""
-        environment = {"threads": torch.get_num_threads(), "device": str(self.device), "precision": self.precision}
-        environment["processes"] = world_size()
-        return environment | ({"sync_norm": self.sync_norm} if world_size() > 1 else {})
+        try:
+            load_tensors(draft, "the best weights of the unfinished run")
+        except InputError as error:
+            raise InputError(f"{error}; {choices}") from error
 
 
-def run_name(config: Config, section: str) -> str:
-    """`<name>-pretext` for the pretext stage, `<name>` for the model that ships."""
-    return f"{config.name}-pretext" if section == "pretext" else config.name
-
-
-def git_commit() -> str | None:
-    """The commit of the code that runs, marked `+changes` if files differ from it; None outside a git checkout."""
-    try:
-        root = Path(__file__).resolve().parent.parent
-        commit = _git(root, "rev-parse", "HEAD")
-        return commit + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def _version(package: str) -> str | None:
-    """The installed version; None where another package provides the same module (opencv-python for the headless one)."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _stage_settings(config: Config, section: str) -> dict[str, Any]:
-    """The settings that this stage's result depends on: the other stage's are none of its business."""
-    settings = experiment(config)
-    settings.pop("train" if section == "pretext" else "pretext")
-    return settings
-
-
-def _read_receipt(path: Path) -> dict[str, Any]:
-    try:
-        receipt = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"receipt {str(path)!r} cannot be read; remove it to train anew") from error
-    if not isinstance(receipt, dict) or not isinstance(receipt.get("config"), dict):
-        raise InputError(f"receipt {str(path)!r} is not one of this project; remove it to train anew")
-    return receipt
-
-
-def _difference(earlier: Any, now: Any, name: str = "") -> str | None:
-    """The first setting in which two runs differ, as `name: earlier, now value`; None if they are equal."""
-    if isinstance(earlier, dict) and isinstance(now, dict):
-        keys = dict.fromkeys([*earlier, *now])  # a setting that is gone is a difference, too
-        found = (_difference(earlier.get(key), now.get(key), f"{name}.{key}") for key in keys)
-        return next(filter(None, found), None)
-    return None if earlier == now else f"{name.removeprefix('.config').removeprefix('.')} was {earlier}, is {now}"
+def _try_step(optimizer: torch.optim.Optimizer) -> None:
+    """Take a step without gradient, which raises whatever is wrong with the optimiser's state now, not in the first epoch."""
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    optimizer.zero_grad()
