@@ -183,12 +183,17 @@ class Parsed(BaseException):
         self.arguments = arguments
 
 
-def check_script(module: str, arguments: Sequence[str], thoroughly: bool = True) -> None:
-    """Let a script parse `arguments` and stop it there; `thoroughly`, check the settings that they make. Raises Faulty or
-    InputError."""
+def check_program(module: str) -> None:
+    """Raise Faulty if there is no such script or module to run."""
     place = ROOT / module.replace(".", "/")
     if not place.with_suffix(".py").is_file() and not (place / "__main__.py").is_file():
         raise Faulty(f"there is no {module}")
+
+
+def check_script(module: str, arguments: Sequence[str], thoroughly: bool = True) -> None:
+    """Let a script parse `arguments` and stop it there; `thoroughly`, check the settings that they make. Raises Faulty or
+    InputError."""
+    check_program(module)
     parsers: dict[str, Callable[..., Any]] = {
         "read_arguments": common.cli.read_arguments,
         "parse_args": argparse.ArgumentParser.parse_args,

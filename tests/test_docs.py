@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from docs.check import (
     check_command,
     check_links,
     check_options,
+    check_program,
     check_script,
     check_yaml,
     inline_commands,
@@ -52,6 +54,8 @@ def test_options_and_commands_in_running_text_exist(name):
     for span in inline_commands(ROOT / name):
         if span.startswith("--"):
             assert any(accepts(script, span) for script in SCRIPTS), f"{name}: no script takes {span}"
+        elif re.fullmatch(r"python -m [\w.]+", span):  # mentioned only
+            check_program(span.split()[-1])
         else:
             check_options(span, name)
 
