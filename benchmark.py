@@ -19,9 +19,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import Section
-from common.config import DataConfig
+from common.config import MOST_THREADS, DataConfig
 from common.devices import compute_deterministically
-from common.errors import InputError, run_script
+from common.errors import InputError, brief, run_script
+from datasets.readers.opening import open_reader
 from models.serving import require_packages
 
 
@@ -42,7 +43,7 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
         yield epoch_section(112, identities=2 if quick else 8, batches=2, rounds=1 if quick else 2)
 
     def scoring() -> Iterator[Section]:
-        for data in [DataConfig(reader="twin")] + ([DataConfig(reader={"name": "cfp", "fold": 2}, root=cfp)] if cfp else []):
+        for data in [DataConfig(reader="twin"), *([cfp_data(cfp)] if cfp else [])]:
             if quick:
                 yield scoring_section(data, 112, most=200, reference_pairs=48, rounds=1)
                 continue
@@ -62,6 +63,10 @@ def sections(quick: bool, cfp: str) -> dict[str, Callable[[], Iterator[Section]]
     return {part.__name__: part for part in parts}
 
 
+def cfp_data(root: str) -> DataConfig:
+    return DataConfig(reader={"name": "cfp", "fold": 2}, root=root)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ("step", "epoch", "scoring", "serving", "scaling", "resources")
@@ -74,9 +79,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of every candidate (default: %(default)s)")
     parser.add_argument("--results", default="results", help="folder of the report (default: %(default)s)")
     options = parser.parse_args()
-    if options.threads < 1:
-        raise InputError(f"--threads is {options.threads}; it should be at least 1")
+    if not 1 <= options.threads <= MOST_THREADS:
+        raise InputError(f"--threads is {brief(options.threads)}; it should be at least 1 and at most {MOST_THREADS:,}")
     require_packages()
+    if options.cfp:
+        open_reader(cfp_data(options.cfp)).pairs("test")  # a wrong folder is told now, not after the other parts
     from benchmarks.report import environment, markdown, write
 
     torch.set_num_threads(options.threads)

@@ -10,7 +10,7 @@ a submission of other pairs under its name is kept unless --overwrite is given.
 
 from pathlib import Path
 
-from common.cli import read_arguments
+from common.cli import FROM_THE_WEIGHT_FILE, read_arguments
 from common.config import Config
 from common.devices import choose_device, seed_everything
 from common.errors import run_script
@@ -41,7 +41,7 @@ def evaluate(config: Config) -> Path:
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, SHORT, without=WITHOUT)
+    arguments = read_arguments(__doc__, SHORT, without=WITHOUT, defaults=FROM_THE_WEIGHT_FILE)
     submission = evaluate(evaluation_config(arguments.configs, arguments.overrides))
     print(f"submission: {submission}")
 

@@ -10,7 +10,7 @@ anew. It takes the packages of requirements-serve.txt.
 
 from pathlib import Path
 
-from common.cli import read_arguments
+from common.cli import FROM_THE_WEIGHT_FILE, read_arguments
 from common.config import Config
 from common.devices import seed_everything
 from common.errors import InputError, run_script
@@ -39,7 +39,7 @@ def export(config: Config) -> Path:
     from models.serving.onnx_file import INPUT, write_model
 
     content = load_weights(source)
-    embedder, parameters = build_shipped(content, config.model, repr(str(source)))
+    embedder, parameters, *_ = build_shipped(content, config.model, repr(str(source)))
     graph = make_graph(embedder, config.model.image_size)
     about = {**content["about"], "parameters": parameters, "input": INPUT, "source_digest": file_digest(source)}
     if config.export.int8:
@@ -53,7 +53,7 @@ def export(config: Config) -> Path:
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, SHORT, without=WITHOUT)
+    arguments = read_arguments(__doc__, SHORT, without=WITHOUT, defaults=FROM_THE_WEIGHT_FILE)
     chosen = arguments.overrides.get("export", {})
     if not chosen.get("int8") and ("data" in arguments.overrides or "images" in chosen):
         raise InputError("--data.* and --export.images choose photographs to calibrate int8 on; add --int8 or leave them out")

@@ -29,9 +29,9 @@ def entries(side: int) -> list[Entry]:
     common = ModelConfig(image_size=side, max_parameters=NO_LIMIT)
     return [
         Entry("EfficientNet-B0 (ours)", replace(common, backbone="efficientnet_b0")),
-        Entry("MobileFaceNet", replace(common, backbone="mobilefacenet", embedding_norm=True)),
-        Entry("Inception-ResNet-v1", replace(common, backbone="inception_resnet_v1", embedding_norm=True)),
-        Entry("ResNet50-ir", replace(common, backbone="resnet_ir", embedding_norm=True)),
+        Entry("MobileFaceNet", replace(common, backbone="mobilefacenet")),
+        Entry("Inception-ResNet-v1", replace(common, backbone="inception_resnet_v1", head={"name": "pool", "norm": True})),
+        Entry("ResNet50-ir", replace(common, backbone="resnet_ir")),
     ]
 
 

@@ -49,7 +49,7 @@ def scored_anew(data: DataConfig, side: int, most: int | None, count: int) -> Ca
     _, pairs = _listed(data, most)
     ours, reference = _embedder(side), ReferenceEmbedder(side).eval()
     reference.network.load_state_dict(ours.backbone.network.state_dict())
-    reference.embedding.load_state_dict(ours.embedding.state_dict())
+    reference.embedding.load_state_dict(ours.head.linear.state_dict())
     order = np.random.default_rng(0).permutation(len(pairs))[:count]
     paths = [tuple(pairs.root / name for name in row) for row in pairs.table[["first", "second"]].to_numpy()[order]]
     return lambda: deque(score_pairs_anew(reference, paths, side), maxlen=0)

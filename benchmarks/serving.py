@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from benchmarks.networks import build, calibration, entries, multiply_adds, onnx_embedder
 from benchmarks.timing import Section, take_turns
-from common.config import make_config
 from common.errors import InputError
 from models.embedder import parameter_count
-from models.model_file import build_shipped, read_model_file
+from models.model_file import read_embedder
 from models.serving.graph import make_graph
 from models.serving.quantise import quantise
 
@@ -45,10 +44,9 @@ def files_section(paths: list[str], rounds: int, turn: int) -> Section:
     about: dict[str, dict[str, object]] = {}
     sides: dict[str, int] = {}
     for path in paths:
-        content = read_model_file(path)
-        model = make_config({"model": content["about"].get("config", {}).get("model", {})}, repr(path)).model
-        shipped = build_shipped(content, model, repr(path))
-        candidates[path], sides[path] = shipped.embedder.eval().to(memory_format=torch.channels_last), model.image_size
+        shipped = read_embedder(path)
+        candidates[path] = shipped.embedder.to(memory_format=torch.channels_last)
+        sides[path] = shipped.model.image_size
         about[path] = {"parameters": shipped.parameters, "MB": Path(path).stat().st_size / 1e6}
     side = sides[paths[0]]
     for path, other in sides.items():

@@ -61,9 +61,9 @@ class Reference:
         self.paths = [faces.root / name for name in faces.file_names]
         self.labels = torch.from_numpy(faces.labels())
         self.sampler = ours.recipe.sampler
-        self.embedder = ReferenceEmbedder(config.model.image_size, config.model.dropout)
+        self.embedder = ReferenceEmbedder(config.model.image_size, ours.recipe.network.head.dropout.p)
         self.embedder.network.load_state_dict(ours.recipe.network.backbone.network.state_dict())
-        self.embedder.embedding.load_state_dict(ours.recipe.network.embedding.state_dict())
+        self.embedder.embedding.load_state_dict(ours.recipe.network.head.linear.state_dict())
         self.objective = build_objective(config.train.terms, config.model.embedding_size, len(faces.identities))
         self.objective.load_state_dict(ours.recipe.objective.state_dict())
         parameters = [*self.embedder.parameters(), *self.objective.parameters()]

@@ -8,14 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import yaml
-
-from common.config import Choice, Choices, Config, load_yaml, merge, read_config
+from common.config import Choice, Choices, Config, check_values, merge, read_config
+from common.errors import brief
+from common.plain import parse_value
 from common.registry import name_and_options
 from distributed import processes
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 DEFAULT_CONFIG = CONFIGS / "twin.yaml"
+WITHOUT_CONFIG = f"""\
+The values in brackets are those of configs/{DEFAULT_CONFIG.name}, which counts without --config. For another reader that is
+the file of its name, if there is one: configs/cfp.yaml with --data.reader=cfp. Options of a choice follow its name:
+--data.reader.fold=3, --train.optimizer.beta1=0.5, --train.terms.center.weight=0.01; --train.terms.center=null takes it out."""
+FROM_THE_WEIGHT_FILE = """\
+The values in brackets count where the weight file does not say otherwise: it knows its data and whether to flip, and results
+carry its name."""
 
 
 class Setting(NamedTuple):
@@ -34,6 +41,14 @@ class Arguments(NamedTuple):
     overrides: dict[str, Any]
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse's, which names the value once for all spellings of an option: --lr, --train.lr LR."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        whole = super()._format_action_invocation(action)
+        return ", ".join([*action.option_strings[:-1], whole.rpartition(", ")[2]]) if action.nargs != 0 else whole
+
+
 class OneSentenceParser(argparse.ArgumentParser):
     """argparse whose errors are one sentence: with this many options its usage would bury them."""
 
@@ -42,22 +57,24 @@ class OneSentenceParser(argparse.ArgumentParser):
 
 
 def read_arguments(
-    description: str, short: Mapping[str, str], argv: Sequence[str] | None = None, without: tuple[str, ...] = ()
+    description: str,
+    short: Mapping[str, str],
+    argv: Sequence[str] | None = None,
+    without: tuple[str, ...] = (),
+    defaults: str = WITHOUT_CONFIG,
 ) -> Arguments:
     """Parse the command line; `short` gives a flag without section for some settings: {"epochs": "train.epochs"}.
 
     without: settings and sections that this script has no use for, such as "pretext"; they are no options of it.
-    A wrong option ends the program with code 2, as argparse does, and names its nearest neighbours.
+    defaults: where settings come from that are not given, for the help. A wrong option ends the program with code 2, as
+    argparse does, and names its nearest neighbours. Raises InputError for values that no setting can have.
     """
-    settings = [setting for setting in settings_of(read_config([DEFAULT_CONFIG])) if not setting.name.startswith(without)]
-    flags_shown = "".join(f" [--{flag} {flag.rpartition('_')[2].upper()}]" for flag in short)
-    flags_shown += "".join(f" [--{setting.name}]" for setting in settings if setting.name in ("resume", "overwrite"))
     parser = OneSentenceParser(
-        usage=f"%(prog)s [-h] [--config FILE]{flags_shown} [--section.field=value ...]",
+        usage="%(prog)s [--config FILE] [--option VALUE ...]",
         description=description,
-        epilog=f"The values in brackets are those of configs/{DEFAULT_CONFIG.name}, which counts if no --config is given.",
+        epilog=defaults,
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument(
@@ -65,6 +82,7 @@ def read_arguments(
     )
     flags = {setting: flag for flag, setting in short.items()}
     groups: dict[str, Any] = {}
+    settings = [setting for setting in settings_of(read_config([DEFAULT_CONFIG])) if not setting.name.startswith(without)]
     for setting in settings:
         section = setting.name.rpartition(".")[0] or "experiment"
         if section not in groups:
@@ -76,20 +94,21 @@ def read_arguments(
     configs = values.pop("config")
     overrides: dict[str, Any] = {}
     for setting, value in [*values.items(), *_table_entries(parser, rest, tables)]:
-        overrides = merge(overrides, nested(setting, value))
+        layer = nested(setting, value)
+        check_values(layer, "command line")
+        overrides = merge(overrides, layer)
     return Arguments(configs, overrides)
 
 
 def chosen_config(arguments: Arguments) -> Config:
     """The settings that the command line asks for. Without --config, those made for the chosen reader lie below: the file of
     its name in configs/ if there is one, else the default. Raises InputError."""
-    chosen = merge({}, arguments.overrides).get("data", {}).get("reader")
     try:
-        own = CONFIGS / f"{name_and_options(chosen)[0]}.yaml"
+        reader = name_and_options(arguments.overrides.get("data", {}).get("reader"))[0]
     except ValueError:  # none is chosen, or it is no choice, which will be told below
-        own = DEFAULT_CONFIG
-    known = {path.name: path for path in CONFIGS.glob("*.yaml")}  # a name from the command line is never a path
-    return read_config(arguments.configs or [known.get(own.name, DEFAULT_CONFIG)], arguments.overrides)
+        reader = ""
+    made_for = {path.stem: path for path in CONFIGS.glob("*.yaml")}  # a name from the command line is never a path
+    return read_config(arguments.configs or [made_for.get(reader, DEFAULT_CONFIG)], arguments.overrides)
 
 
 def settings_of(section: Any, prefix: str = "") -> Iterator[Setting]:
@@ -118,16 +137,15 @@ def nested(setting: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def parse_value(text: str) -> Any:
-    """A value from the command line as JSON or YAML would read it: 1e-3, true, null, [30, 80], {name: adam}."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return load_yaml(text)
-    except yaml.YAMLError:
-        return text
+def as_typed(value: Any) -> str:
+    """A value as one would type it: adam, true, {name: adam, beta1: 0.5}, [30, 80]."""
+    if isinstance(value, Mapping):
+        if list(value) == ["name"]:
+            return as_typed(value["name"])
+        return "{" + ", ".join(f"{key}: {as_typed(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(as_typed(each) for each in value) + "]"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 TEXTS = (str, str | None)
@@ -135,7 +153,7 @@ TABLES = (Choice, Choices, dict[str, Any])
 
 
 def _add_option(group: Any, setting: Setting, short: str | None) -> None:
-    shown = "" if setting.value in (None, "", {}) else f" (default: {json.dumps(setting.value)})"
+    shown = "" if setting.value in (None, "", []) else f" (default: {as_typed(setting.value)})"
     options: dict[str, Any] = {
         "dest": setting.name,
         "help": (setting.text + shown).replace("\n", " ").replace("%", "%%"),
@@ -155,5 +173,11 @@ def _table_entries(parser: argparse.ArgumentParser, rest: list[str], tables: lis
         if not word.startswith("--") or not any(setting.startswith(f"{table}.") for table in tables):
             options = [option for action in parser._actions for option in action.option_strings]
             near = difflib.get_close_matches(word.partition("=")[0], options, n=3)
-            parser.error(f"unknown option {word!r}" + (f"; did you mean {' or '.join(near)}?" if near else "; --help lists all"))
-        yield setting, parse_value(value if given else next(words, ""))
+            parser.error(
+                f"unknown option {brief(word)}" + (f"; did you mean {' or '.join(near)}?" if near else "; --help lists all")
+            )
+        if not given:
+            value = next(words, "--")
+            if value.startswith("--"):
+                parser.error(f"option {brief(word)} needs a value")
+        yield setting, parse_value(value)

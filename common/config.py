@@ -9,16 +9,15 @@ go, how many workers) never change a result and stay out of `experiment`, which 
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from common.errors import InputError, listing
+from common.errors import InputError, brief, listing, shortened
+from common.plain import NotPlain, check_plain, read_yaml
 from common.registry import ChoiceLike, name_and_options
 
 settings = dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True))
@@ -43,6 +42,8 @@ def _each_once(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 Choices = Annotated[list[Choice], AfterValidator(_each_once)]
 """A list of choices, each name once, since a mapping laid on the list addresses its entries by their names."""
+MOST_IMAGES = 65_536  # in a batch
+MOST_THREADS = 1024  # the tensor library aborts for want of memory where there are very many
 Share = float  # a number in [0, 1]
 
 
@@ -63,13 +64,16 @@ class DataConfig:
     such as {name: cfp, fold: 3}."""
     root: str = ""
     """The data set's folder; empty where the reader brings its own photographs (orl, twin)."""
-    workers: NonNegativeInt = 0
-    """Loader processes beside the main one; the results do not depend on it."""
+    boxes: str = ""
+    """A CSV of face boxes: file_name, left, top, right, bottom in pixels and, if landmarks are known, <name>_x, <name>_y. File
+    names are relative to the data set's folder, or for --pairs to --data_root; empty: what the reader or the list knows."""
+    workers: int = Field(default=0, ge=0, le=1024)
+    """Loader processes beside the main one, up to 1,024; the results do not depend on it."""
     cache: str = os.environ.get("TRIARCHY_CACHE", "data/cache")
     """Folder that keeps the decoded training photographs for later runs; empty: a temporary file, for this run alone.
     The environment variable TRIARCHY_CACHE gives another default."""
-    cache_gb: float = Field(default=20.0, ge=0.0)
-    """Size in GiB that the cache may reach; what was used longest ago gives way."""
+    cache_gb: float = Field(default=20.0, ge=0.0, le=1e6)
+    """Size in GiB that the cache may reach, up to a million; what was used longest ago gives way."""
     cache_check: bool = False
     """Compare the photographs with what was decoded byte for byte, in place of trusting their sizes and times."""
 
@@ -78,14 +82,13 @@ class DataConfig:
 class ModelConfig:
     backbone: Choice = _chosen("efficientnet_b0")
     """The network that turns images into maps, and its options: {name: efficientnet_b0, drop_connect: 0.1}."""
-    embedding_size: PositiveInt = 512
-    """Dimensions of the embedding."""
-    image_size: int = Field(default=112, ge=16)
-    """Side, in pixels, of the square images that the network reads."""
-    dropout: Share = _probability(0.2)
-    """Dropout before the embedding layer."""
-    embedding_norm: bool = False
-    """BatchNorm after the embedding layer (the baseline has it, Triarchy does not)."""
+    head: Choice = _chosen("published")
+    """What turns the maps into embeddings: pool, flatten or depthwise, and its options; published is the one that the backbone
+    was published with, and options given with it, such as {name: published, dropout: 0.1}, are laid on its own."""
+    embedding_size: int = Field(default=512, ge=1, le=8_192)
+    """Dimensions of the embedding; published ones have at most 4,096."""
+    image_size: int = Field(default=112, ge=16, le=1_024)
+    """Side, in pixels, of the square images that the network reads; most for faces read 96 to 256."""
     max_parameters: PositiveInt = 5_000_000
     """A larger inference model is refused before training starts."""
 
@@ -96,12 +99,12 @@ class StageConfig:
 
     recipe: Choice = _chosen("metric")
     """The training method and its own settings."""
-    epochs: NonNegativeInt = 30
-    """Passes of the loader; 0 skips the stage in run.py."""
-    lr: float = Field(default=1e-3, gt=0.0)
+    epochs: int = Field(default=30, ge=0, le=1_000_000)
+    """Passes of the loader, up to a million; 0 skips the stage in run.py."""
+    lr: float = Field(default=1e-3, gt=0.0, le=1000.0)
     """Base learning rate."""
-    batch_size: int = Field(default=128, ge=2)
-    """Images per batch in the pretext stage; identities per batch in train.py."""
+    batch_size: int = Field(default=128, ge=2, le=MOST_IMAGES)
+    """Images per batch in the pretext stage; identities per batch in train.py. A batch has at most 65,536 images."""
     optimizer: Choice = _chosen("adam")
     """Optimiser and its options: {name: adam, weight_decay: 0.0}."""
     schedule: Choice = _chosen("constant")
@@ -123,16 +126,16 @@ class StageConfig:
 class PretextConfig(StageConfig):
     recipe: Choice = _chosen("pretext")
     """The training method and its own settings."""
-    epochs: NonNegativeInt = 7
+    epochs: int = Field(default=7, ge=0, le=1_000_000)
     """Passes over the training photographs; 0 skips the stage in run.py."""
 
 
 @settings
 class TrainConfig(StageConfig):
-    batch_size: int = Field(default=8, ge=2)
-    """Identities per batch."""
-    num_instances: int = Field(default=16, ge=2)
-    """Images per identity in a batch."""
+    batch_size: int = Field(default=8, ge=2, le=MOST_IMAGES)
+    """Identities per batch; all, where fewer people train."""
+    num_instances: int = Field(default=16, ge=2, le=MOST_IMAGES)
+    """Images per identity in a batch, which has at most 65,536 images."""
     pretrained_weight: str = ""
     """Weight file whose network starts the training; empty starts from scratch."""
     terms: Choices = _chosen(many=True)
@@ -153,9 +156,9 @@ class EvaluateConfig:
     flip: bool = False
     """Add the embedding of the mirrored image to that of the image. Weight files carry what they were trained with, and
     evaluate.py does so too unless told otherwise."""
-    batch_size: PositiveInt = 64
-    """Images embedded at once."""
-    folds: int = Field(default=10, ge=2)
+    batch_size: int = Field(default=64, ge=1, le=MOST_IMAGES)
+    """Images embedded at once, up to 65,536."""
+    folds: int = Field(default=10, ge=2, le=10_000)
     """Folds of the published k-fold protocol, computed over the one set of scores (left out if there are too few pairs)."""
 
 
@@ -188,9 +191,9 @@ class Config:
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """Arithmetic of the training: float32, or bfloat16 where it does no harm; auto takes bfloat16 where that is faster.
     Evaluation is always in float32."""
-    threads: NonNegativeInt = 0
-    """Threads of the tensor library; 0 takes one per core, which the processes of a machine share. Weights are byte-identical
-    only for equal thread counts."""
+    threads: int = Field(default=0, ge=0, le=MOST_THREADS)
+    """Threads of the tensor library, up to 1,024; 0 takes one per core, which the processes of a machine share. Weights are
+    byte-identical only for equal thread counts."""
     sync_norm: bool = True
     """Under torchrun: BatchNorm over the batch of all processes, as one process would compute it; false: of each its own."""
     data: DataConfig = DataConfig()
@@ -279,10 +282,14 @@ def _merge_options(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[st
 def _merge_choices(below: Any, over: Mapping[str, Any]) -> Any:
     if isinstance(below, Mapping):  # neither is laid on a list yet
         return _merge_options(below, over)
-    try:
-        entries = {name_and_options(choice)[0]: choice for choice in below}
-    except (TypeError, ValueError):  # not a list of choices, which will be told when it becomes a Config
+    if below is None:
         return over
+    if not isinstance(below, list):  # which will be told when it becomes a Config
+        return below
+    try:
+        entries = {choice["name"]: choice for choice in _each_once([_canonical(choice) for choice in below])}
+    except ValueError:  # and so will what is no list of choices
+        return below
     for name, options in over.items():
         if options is None:
             entries.pop(name, None)
@@ -291,62 +298,56 @@ def _merge_choices(below: Any, over: Mapping[str, Any]) -> Any:
     return list(entries.values())
 
 
-class SettingsLoader(yaml.SafeLoader):
-    """YAML as people write it: 1e-3 is a number, too (YAML 1.1 asks for 1.0e-3)."""
-
-
-SettingsLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789")
-
-
-def load_yaml(text: str) -> Any:
-    """The plain values in a YAML text. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=SettingsLoader)  # a subclass of the safe loader: no tag constructs an object
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; InputError if the file is absent or is not one mapping."""
-    try:
-        values = load_yaml(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"config {str(path)!r} cannot be read ({error.strerror}); shipped ones are in configs/") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"config {str(path)!r} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"config {str(path)!r} should be a mapping of settings, such as 'seed: 1'")
-    return values
-
-
 def make_config(values: Mapping[str, Any], source: str = "the settings") -> Config:
     """Build a Config from nested plain values; InputError names the first wrong setting and what would be right."""
+    check_values(values, source)
     try:
         return TypeAdapter(Config).validate_json(json.dumps(values), strict=True)
-    except TypeError as error:
-        raise InputError(f"{source}: only plain YAML values can be settings ({error})") from error
     except ValidationError as error:
-        raise InputError(f"{source}: {_explain(error, values)}") from error
-    except (ValueError, RecursionError) as error:  # of json, for a YAML file that contains itself
-        raise InputError(f"{source}: not settings but a structure without end ({error})") from error
+        raise InputError(f"{source}: {_explain(error)}") from error
+
+
+def check_values(values: Mapping[str, Any], source: str) -> None:
+    """Raise InputError if the settings in `values`, such as are laid on others, are more than plain values."""
+    try:
+        check_plain(values)
+    except NotPlain as error:
+        name = shortened(".".join(str(part) for part in error.place))
+        raise InputError(f"{source}: setting {name!r} is {error}") from error
+
+
+def read_layer(path: str | Path) -> dict[str, Any]:
+    """The settings in one YAML file, which are right by themselves and may be laid on others. Raises InputError."""
+    layer, source = read_yaml(path), f"config {brief(str(path))}"
+    check_values(layer, source)
+    make_config(merge(dataclasses.asdict(Config()), layer), source)
+    return layer
 
 
 def read_config(paths: Iterable[str | Path], overrides: Mapping[str, Any] | None = None) -> Config:
     """Lay the YAML files at `paths`, then `overrides` (nested), over the defaults. Raises InputError."""
     values = dataclasses.asdict(Config())
     for path in paths:
-        layer = read_yaml(path)
-        make_config(merge(values, layer), source=f"config {str(path)!r}")
-        values = merge(values, layer)
+        values = merge(values, read_layer(path))
     return make_config(merge(values, overrides or {}), source="command line" if overrides else "the settings")
 
 
-def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+def _explain(error: ValidationError) -> str:
     """One sentence about the first fault that pydantic found."""
     fault = error.errors(include_url=False)[0]
-    location = [part for part in fault["loc"] if not (isinstance(part, str) and "[" in part)]
-    name = ".".join(str(part) for part in location)
-    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+    unknown = fault["type"] in ("unexpected_keyword_argument", "extra_forbidden")
+    *outer, last = fault["loc"]
+    location = [part for part in outer if not _is_type(part)] + ([] if _is_type(last) and not unknown else [last])
+    name = shortened(".".join(str(part) for part in location))
+    if unknown:
         return f"unknown setting {name!r}; known here: {listing(_fields_at(location[:-1]), most=99)}"
     message = fault["msg"].removeprefix("Value error, ")
-    return f"setting {name!r} is {fault['input']!r}, which is wrong: {message[0].lower()}{message[1:]}"
+    return f"setting {name!r} is {brief(fault['input'])}, which is wrong: {message[0].lower()}{message[1:]}"
+
+
+def _is_type(part: str | int) -> bool:
+    """Whether a part of pydantic's location is a type that it tried, such as literal['median'], and no setting."""
+    return isinstance(part, str) and "[" in part
 
 
 def _fields_at(location: Iterable[str | int]) -> list[str]:

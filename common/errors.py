@@ -1,6 +1,7 @@
 """The one exception that means that what the user gave cannot be used, and how a script ends with it."""
 
 import errno
+import reprlib
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -18,14 +19,38 @@ class InputError(Exception):
     """
 
 
+LONGEST = 200  # characters of a name or a value that are shown
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning and its length if it is too long to be read: a damaged list may have cells of megabytes."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+
+
 def listing(names: Iterable[object], most: int = 5) -> str:
     """Join the first `most` names with commas and count the rest: `a, b, c and 4 more`.
 
-    Names that are empty or hold line breaks or other control characters are shown quoted and escaped.
+    Names that are empty or hold line breaks or other control characters are shown quoted and escaped, long ones shortened.
     """
     names = [str(name) for name in names]
-    shown = ", ".join(name if name and name.isprintable() else ascii(name) for name in names[:most])
+    shown = ", ".join(shortened(name if name and name.isprintable() else ascii(name)) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def brief(value: object) -> str:
+    """repr(value), cut where it is long or deep, and quickly so: what a message shows of what it was given."""
+    return shortened(_Brief().repr(value))
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self):
+        super().__init__()
+        self.maxstring = self.maxother = LONGEST
+        self.maxlist = self.maxtuple = self.maxdict = 20
+        self.maxlevel = 4
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if value.bit_length() <= 1000 else hex(value)  # Python refuses decimals of 5,000 digits
 
 
 GO_ON = "the same command with --resume goes on after the last finished epoch"
@@ -44,7 +69,7 @@ def run_script(story: Callable[[], Any], go_on: str = GO_ON) -> None:
     try:
         with processes.joined():
             story()
-    except InputError as error:
+    except (InputError, processes.JoinError) as error:
         processes.end(2, f"\n{name}: {error}")
     except OSError as error:  # a full disk, a folder without write permission
         processes.end(2, f"\n{name}: {_explain(error)}")

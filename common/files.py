@@ -101,6 +101,9 @@ def _stands_at(handle: IO[bytes], path: Path) -> bool:
         return False
 
 
+WINDOWS = os.name == "nt"
+
+
 def existing_folder(path: str | Path, what: str) -> Path:
     """Return `path` if it is a folder; else raise InputError that names it and `what` it should hold."""
     folder = Path(path)
@@ -110,13 +113,18 @@ def existing_folder(path: str | Path, what: str) -> Path:
 
 
 def escapes(name: str) -> bool:
-    """Whether a relative file name from a list leaves the folder it is relative to (`..`, an absolute path)."""
-    if name.startswith(("/", "\\")) or name[1:2] == ":":
+    """Whether a relative file name from a list leaves the folder it is relative to (`..`, an absolute path).
+
+    On Windows `\\` parts folders as `/` does and `C:` names a drive; elsewhere both are letters of a name like any other.
+    """
+    if WINDOWS:
+        name = name.replace("\\", "/")
+    if name.startswith("/") or WINDOWS and name[1:2] == ":":
         return True
     if ".." not in name:  # nearly always, and lists may have a million names
         return False
     depth = 0
-    for part in PurePosixPath(name.replace("\\", "/")).parts:
+    for part in PurePosixPath(name).parts:
         depth += {"..": -1, ".": 0}.get(part, 1)
         if depth < 0:
             return True

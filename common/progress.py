@@ -1,4 +1,4 @@
-"""The progress bar of every long step: with its ETA, quiet where nobody watches."""
+"""The progress bar of every long step: with its ETA, quiet where nobody watches; and what else is said on the way."""
 
 import sys
 from collections.abc import Iterable
@@ -7,6 +7,12 @@ from typing import Any
 from tqdm import tqdm
 
 from distributed import processes
+
+
+def say(sentence: str) -> None:
+    """One line on stderr; of several processes the leading one alone says it."""
+    if processes.is_main_process():
+        print(sentence, file=sys.stderr)
 
 
 def progress(

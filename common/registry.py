@@ -1,7 +1,8 @@
 """Names from a config turned into objects, with an answer for every wrong name and option.
 
 A choice is said in one way everywhere: a bare name, or a mapping {name: ..., option: value, ...}. Its options are the
-parameters of the constructor that the name stands for, and are checked against its signature.
+parameters of the constructor that the name stands for, and are checked against its signature: an annotation may be a type
+with a range, such as pydantic's PositiveInt or `Annotated[float, Field(ge=0, lt=1)]`.
 """
 
 import inspect
@@ -11,7 +12,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from common.errors import InputError, listing
+from common.errors import InputError, brief, listing
+from common.plain import NotPlain, check_plain
 
 ChoiceLike = str | Mapping[str, Any]
 
@@ -33,7 +35,7 @@ class Registry(dict[str, Callable[..., Any]]):
         self.kind = kind
 
     def __missing__(self, name: str) -> Callable[..., Any]:
-        raise InputError(f"unknown {self.kind} {name!r}; known: {listing(sorted(self), most=99)}")
+        raise InputError(f"unknown {self.kind} {brief(name)}; known: {listing(sorted(self), most=99)}")
 
     def build(self, choice: ChoiceLike, **given: Any) -> Any:
         """Call the chosen entry with the user's options and with those of the program's `given` that it asks for.
@@ -49,7 +51,7 @@ class Registry(dict[str, Callable[..., Any]]):
         except ValueError as error:
             if not options:  # then it is no fault of the user's
                 raise
-            raise InputError(f"{self.kind} {name!r} cannot be built with {options}: {error}") from error
+            raise InputError(f"{self.kind} {name!r} cannot be built with {brief(options)}: {error}") from error
 
     def check(self, choice: ChoiceLike, given: Mapping[str, Any] | tuple[str, ...] = ()) -> tuple[str, dict[str, Any]]:
         """Name and options of a choice whose name, option names and option types are right; nothing is built.
@@ -59,7 +61,7 @@ class Registry(dict[str, Callable[..., Any]]):
         try:
             name, options = name_and_options(choice)
         except ValueError as error:
-            raise InputError(f"{self.kind} is {choice!r}; {error}") from error
+            raise InputError(f"{self.kind} is {brief(choice)}; {error}") from error
         accepted = _parameters(self[name])
         choices = [option for option in accepted if option not in given]
         unknown = sorted(set(options) - set(choices), key=str)
@@ -81,9 +83,12 @@ def _parameters(constructor: Callable[..., Any]) -> Mapping[str, inspect.Paramet
 
 
 def _check_type(what: str, annotation: Any, value: Any) -> None:
-    """Raise InputError if `value` is not what the constructor's annotation asks for."""
+    """Raise InputError if `value` is not plain, or not what the constructor's annotation asks for, its range included."""
     try:
+        check_plain(value)
         TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)
+    except NotPlain as error:
+        raise InputError(f"{what} is {error}") from error
     except ValidationError as error:
         message = error.errors(include_url=False)[0]["msg"]
-        raise InputError(f"{what} is {value!r}, which is wrong: {message[0].lower()}{message[1:]}") from error
+        raise InputError(f"{what} is {brief(value)}, which is wrong: {message[0].lower()}{message[1:]}") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,11 +34,21 @@ class Manifest:
     root: the folder that file names are relative to.
     mirrors: for each attribute that a horizontal mirror changes, the value that each value turns into,
         e.g. {"angle": {"C1": "C13", "C13": "C1"}}; a value that is not listed stays.
+    points: landmarks of the faces, float64 [N, L, 2] as x, y in pixels of the upright photograph, where 0, 0 is the middle of
+        its first pixel; both NaN where unknown; None if no face has any. They are no attributes.
+    landmarks: the names of the L landmarks. In a mirrored image the words left and right in them change places.
     """
 
     table: pd.DataFrame
     root: Path
     mirrors: Mirrors = field(default_factory=dict)
+    points: np.ndarray | None = None
+    landmarks: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        shape = None if self.points is None else self.points.shape
+        if shape != (None if shape is None else (len(self.table), len(self.landmarks), 2)):
+            raise ValueError(f"{len(self.table)} faces with {len(self.landmarks)} landmarks cannot have points of shape {shape}")
 
     @staticmethod
     def of(faces: Iterable[Face], root: Path, mirrors: Mirrors | None = None) -> Manifest:
@@ -95,14 +106,30 @@ class Manifest:
             return None
         return self.table[list(BOX)].to_numpy(dtype=np.float64)
 
+    @property
+    def mirrored_landmarks(self) -> np.ndarray:
+        """Which landmark of a photograph becomes each landmark of its mirror image, int64 [L] positions in `landmarks`:
+        the mirror's left eye is the right eye. The points of a mirrored image are `points[:, mirrored_landmarks]`, their x
+        mirrored, too."""
+        places = {name: place for place, name in enumerate(self.landmarks)}
+        return np.array([places.get(mirrored_name(name), place) for name, place in places.items()], dtype=np.int64)
+
     def of_files(self, file_names: Iterable[str]) -> Manifest:
         """What is known of the given photographs, in their order; nothing (missing values) of those not in the table."""
-        rows = self.table.drop_duplicates("file_name").set_index("file_name").reindex(pd.Index(file_names, name="file_name"))
-        return Manifest(rows.reset_index()[list(self.table.columns)], self.root, self.mirrors)
+        known = self.table.drop_duplicates("file_name")
+        rows = known.set_index("file_name").reindex(pd.Index(file_names, name="file_name"))
+        points = self.points
+        if points is not None:
+            places = pd.Index(known["file_name"]).get_indexer(rows.index)
+            points = np.full((len(rows), *points.shape[1:]), np.nan)
+            points[places >= 0] = self.points[known.index[places[places >= 0]]]
+        return replace(self, table=rows.reset_index()[list(self.table.columns)], points=points)
 
     def where(self, keep: np.ndarray) -> Manifest:
         """The faces for which `keep` (bool [N]) holds, in the same order."""
-        return Manifest(self.table[np.asarray(keep)].reset_index(drop=True), self.root, self.mirrors)
+        keep = np.asarray(keep, dtype=bool)
+        points = None if self.points is None else self.points[keep]
+        return replace(self, table=self.table[keep].reset_index(drop=True), points=points)
 
     def of_identities(self, identities: Iterable[str]) -> Manifest:
         """The faces of the given people."""
@@ -158,9 +185,26 @@ def codes(column: pd.Series, values: list[str]) -> np.ndarray:
     return pd.Categorical(column, categories=values).codes.astype(np.int64)
 
 
+def mirrored_name(landmark: str) -> str:
+    """The name of the landmark that stands in its place in a mirrored image: left_eye and right_eye change places."""
+    swap = {"left": "right", "right": "left"}
+    return re.sub("left|right", lambda word: swap[word[0]], landmark)
+
+
 def digest(*parts: Manifest | Pairs | str) -> str:
-    """SHA-256 over tables and the digests of photographs: it changes if any label, pair or photograph does."""
+    """SHA-256 over tables, landmarks and the digests of photographs: it changes if any label, point, pair or photograph does."""
     total = hashlib.sha256()
     for part in parts:
         total.update((part if isinstance(part, str) else part.table.to_csv(index=False)).encode() + b"\0")
+        if isinstance(part, Manifest) and part.points is not None:
+            total.update(points_digest(part).encode() + b"\0")
     return total.hexdigest()
+
+
+def points_digest(faces: Manifest) -> str:
+    """SHA-256 over the names and the places of all landmarks; of a manifest without any, that of nothing."""
+    if faces.points is None:
+        return hashlib.sha256().hexdigest()
+    names = "\0".join(faces.landmarks).encode()
+    places = np.where(np.isnan(faces.points), np.nan, faces.points)  # one NaN for all: there are many
+    return hashlib.sha256(names + b"\0\0" + places.astype("<f8").tobytes()).hexdigest()

@@ -15,6 +15,11 @@ from typing import Any, NoReturn
 TIMEOUT = timedelta(days=1)  # how long one may wait for another: rank 0 validates alone, and torchrun ends all if one ends
 PATIENCE = 3.0  # seconds that the first process that fails has to say why
 
+
+class JoinError(Exception):
+    """The environment does not say, or says wrongly, which processes train together."""
+
+
 _store: Any = None  # torch.distributed.Store that all processes see, while there are several
 _rank, _world_size = 0, 1
 
@@ -47,17 +52,39 @@ def local_rows(size: int) -> slice:
     return slice(_rank * part, (_rank + 1) * part)
 
 
+def _environment_world_size() -> int:
+    """How many processes torchrun started, 1 without it. Raises JoinError for an environment that contradicts itself."""
+    if "LOCAL_WORLD_SIZE" not in os.environ:
+        return 1  # started by something else, perhaps with variables of such names, too
+    numbers = {}
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"):
+        text = os.environ.get(name, "")
+        if not (text.isascii() and text.isdigit() and len(text) < 8):
+            raise JoinError(f"the environment variable {name} is {text[:200]!r}; torchrun makes it a number")
+        numbers[name] = int(text)
+    world, rank, local_world, local_rank, _ = numbers.values()
+    if not (local_rank < local_world <= world and rank < world):
+        raise JoinError(
+            f"the environment speaks of process {rank} of {world}, and here of {local_rank} of {local_world}, which cannot be;"
+            f" start with torchrun"
+        )
+    return world
+
+
 @contextmanager
 def joined() -> Iterator[None]:
     """Join the other processes, if torchrun started several, for the body; all but the leading one print nothing in it."""
     global _store, _rank, _world_size
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "LOCAL_WORLD_SIZE" not in os.environ:
+    if _environment_world_size() == 1:
         yield
         return
     import torch
     from torch import distributed
 
-    _store, _rank, _world_size = next(distributed.rendezvous("env://"))
+    try:
+        _store, _rank, _world_size = next(distributed.rendezvous("env://"))
+    except (ValueError, RuntimeError) as error:
+        raise JoinError(f"the processes cannot meet ({' '.join(str(error).split())}); start with torchrun") from error
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     group = distributed.PrefixStore("group", _store)
     distributed.init_process_group(backend, store=group, rank=_rank, world_size=_world_size, timeout=TIMEOUT)

@@ -5,7 +5,7 @@ A constructor's parameters are the loss's options, apart from `embedding_size` a
 
 from collections.abc import Iterable, Sequence
 
-from common.errors import InputError
+from common.errors import InputError, brief
 from common.registry import ChoiceLike, Registry, name_and_options
 from losses.center import Center
 from losses.objective import Objective, split_weight
@@ -36,7 +36,7 @@ def build_objective(
     for term in terms:
         name, options = name_and_options(term)
         if name in losses:
-            raise InputError(f"train.terms has {name!r} twice; a loss term is named once")
+            raise InputError(f"train.terms has {brief(name)} twice; a loss term is named once")
         weights[name], options = split_weight(name, options)
         losses[name] = LOSSES.build({"name": name, **options}, embedding_size=embedding_size, identities=identities)
     if not losses:

@@ -6,7 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from common.errors import InputError, listing
+from common.errors import InputError, brief, listing
+
+MOST_WEIGHT = 1e6
 
 
 class Objective(nn.Module):
@@ -60,9 +62,9 @@ class Objective(nn.Module):
 
 
 def split_weight(name: str, options: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
-    """Separate a term's `weight` (default 1) from the options of its loss. Raises InputError for a weight below 0."""
+    """Separate a term's `weight` (default 1) from the options of its loss. Raises InputError for a weight that is not one."""
     options = dict(options)
     weight = options.pop("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
-        raise InputError(f"the weight of loss term {name!r} is {weight!r}; it should be a number of at least 0")
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= MOST_WEIGHT:
+        raise InputError(f"the weight of loss term {name!r} is {brief(weight)}; it should be a number from 0 to 1e6")
     return float(weight), options

@@ -1,7 +1,8 @@
 """Identity softmax: closed-set classification of the training people."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,12 +24,10 @@ class Softmax(nn.Module):
         self,
         embedding_size: int,
         identities: int,
-        smoothing: float = 0.1,
+        smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1,
         norm: Literal["logits", "embedding", "none"] = "logits",
     ):
         super().__init__()
-        if not 0.0 <= smoothing < 1.0:
-            raise ValueError(f"smoothing is {smoothing}; it should be at least 0 and below 1")
         self.neck = nn.BatchNorm1d(embedding_size) if norm == "embedding" else nn.Identity()
         self.classifier = nn.Linear(embedding_size, identities, bias=norm != "embedding")
         self.norm = nn.BatchNorm1d(identities) if norm == "logits" else nn.Identity()

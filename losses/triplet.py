@@ -1,6 +1,7 @@
 """Batch-hard triplet loss, with a margin or with the soft margin."""
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,7 +15,7 @@ class Triplet(nn.Module):
     normalise: compare unit-length embeddings.
     """
 
-    def __init__(self, margin: float | None = None, normalise: bool = False):
+    def __init__(self, margin: NonNegativeFloat | None = None, normalise: bool = False):
         super().__init__()
         self.margin = margin
         self.normalise = normalise

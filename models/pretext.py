@@ -4,19 +4,23 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from models.backbones.backbone import Backbone
+from models.layers.pooling import pooled
+
 
 class PretextModel(nn.Module):
-    """Images [B, 3, H, W] -> for each attribute its logits [B, number of values]: one linear head on shared features.
+    """Images [B, 3, H, W] -> for each attribute its logits [B, number of values]: one linear layer each on the means over
+    all places of the backbone's maps.
 
-    sizes: number of values of each attribute.
+    sizes: number of values of each attribute. dropout: share of the means that a training step leaves out.
     """
 
-    def __init__(self, backbone: nn.Module, sizes: Mapping[str, int], dropout: float = 0.0):
+    def __init__(self, backbone: Backbone, sizes: Mapping[str, int], dropout: float = 0.0):
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(backbone.out_channels, size) for name, size in sizes.items()})
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features = self.dropout(self.backbone(images))
+        features = self.dropout(pooled(self.backbone(images)))
         return {name: head(features) for name, head in self.heads.items()}

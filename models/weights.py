@@ -12,15 +12,14 @@ from torch import Tensor, nn
 from common.errors import InputError, listing
 from models.archive import FORMAT, load_tensors, save_tensors
 
-WEIGHT_KINDS = ("pretext", "embedder")
-"""What training can start from."""
+WEIGHT_KINDS = ("pretext", "embedder", "classifier")
+"""All of these can start a training; a "classifier" is what training knew beside the embedder that ships."""
 
 
 def save_weights(path: Path, kind: str, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
     """Write a weight file, byte-identical for equal content.
 
-    kind: "pretext", "embedder", or "classifier" for what only training needs. about: plain values (config, threshold,
-    score ...).
+    kind: one of WEIGHT_KINDS. about: plain values (config, threshold, score ...).
     """
     content = {
         "format": FORMAT,
@@ -79,24 +78,35 @@ def calibrated_threshold(content: Mapping[str, Any], flip: bool) -> float | None
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copy `state` into `module`, which must have exactly these tensors; else InputError that names the differences."""
+    """Copy `state` into `module`, which must have exactly these tensors, all finite; else InputError that names the others."""
+    check_fits(module, state, source)
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise InputError(f"{source} is of no use: {len(broken):,} of its tensors are not finite ({listing(broken, most=3)})")
+    module.load_state_dict(state)
+
+
+def check_fits(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Raise InputError if `state` has not exactly the tensors of `module`, which may be on the meta device."""
     expected = module.state_dict()
     wrong = sorted(set(expected) ^ set(state))
     wrong += sorted(name for name in set(expected) & set(state) if expected[name].shape != state[name].shape)
     if wrong:
         raise InputError(f"{source} belongs to another architecture: {len(wrong):,} tensors differ ({listing(wrong, most=3)})")
-    module.load_state_dict(state)
 
 
-def start_from(embedder: nn.Module, path: str | Path) -> None:
-    """Initialise an embedder from a pretext (its backbone) or from another embedder (all of it). Raises InputError."""
+def start_from(embedder: nn.Module, path: str | Path) -> dict[str, Any]:
+    """Initialise an embedder from a pretext (its backbone), or from another embedder or the one beside a classifier (all of
+    it), and return the content of the file. Raises InputError."""
     content = load_weights(path, WEIGHT_KINDS)
-    if content["kind"] == "embedder":
-        fill(embedder, content["state"], source=repr(str(path)))
-        return
-    prefix = "backbone."
-    backbone = {name.removeprefix(prefix): value for name, value in content["state"].items() if name.startswith(prefix)}
-    fill(embedder.backbone, backbone, source=repr(str(path)))
+    prefix = {"pretext": "backbone.", "embedder": "", "classifier": "network."}[content["kind"]]
+    fill(embedder.backbone if content["kind"] == "pretext" else embedder, part_of(content, prefix), source=repr(str(path)))
+    return content
+
+
+def part_of(content: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    """The tensors of a weight file whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in content["state"].items() if name.startswith(prefix)}
 
 
 def file_digest(path: str | Path) -> str:

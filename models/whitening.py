@@ -1,13 +1,14 @@
-"""Within-class whitening, folded into the embedding layer: the shipped network keeps its shape and its size."""
+"""Within-class whitening, folded into the head's last layers: the shipped network keeps its shape and its size."""
 
 from collections.abc import Sequence
 from copy import deepcopy
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.embedder import Embedder
+from models.heads.head import Head
 
 SHRINKAGE = 0.1  # of the largest variance, added to all: directions that hardly vary must not decide
 
@@ -20,18 +21,40 @@ def whitened(embedder: Embedder, embeddings: Tensor, labels: Sequence[int]) -> E
     SVM-Based Speaker Recognition", Interspeech 2006): the directions in which a person's own photographs differ, by angle
     or light, count less when two embeddings are compared. The copy gives (x - mean) @ whitening for the embedding x.
 
-    embeddings: float32 [N, D], what `embedder` makes of training images; labels: the N identities. Raises ValueError if
-    the embedding layer is not the embedder's last, or if no identity has two images.
+    embeddings: float32 [N, D], what `embedder` makes of training images; labels: the N identities. Raises ValueError if no
+    identity has two images.
     """
-    if not isinstance(embedder.norm, torch.nn.Identity):
-        raise ValueError("a BatchNorm follows the embedding layer, which therefore cannot take up the whitening")
     whitening = within_class_whitening(embeddings.double(), labels)  # [D, D], symmetric
     mean = embeddings.double().mean(dim=0)
     copy = deepcopy(embedder)
-    layer = copy.embedding
-    layer.bias.copy_((layer.bias.double() - mean) @ whitening)
-    layer.weight.copy_(whitening @ layer.weight.double())
+    weight, bias = last_map(copy.head)
+    set_last_map(copy.head, whitening @ weight, (bias - mean) @ whitening)
     return copy
+
+
+def last_map(head: Head) -> tuple[Tensor, Tensor]:
+    """Weight [D, F] and bias [D], float64, of all that follows the head's features in evaluation mode."""
+    linear, norm = head.linear, head.norm
+    weight = linear.weight.double()
+    bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.double()
+    if isinstance(norm, nn.Identity):
+        return weight, bias
+    scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
+    return weight * scale[:, None], (bias - norm.running_mean.double()) * scale + norm.bias.double()
+
+
+def set_last_map(head: Head, weight: Tensor, bias: Tensor) -> None:
+    """Make `weight` and `bias` what `last_map` returns: the linear layer takes them, and a BatchNorm after it is left as one
+    that does nothing, but for adding the bias where the linear layer has none."""
+    linear, norm = head.linear, head.norm
+    linear.weight.copy_(weight)
+    if not isinstance(norm, nn.Identity):
+        norm.running_mean.zero_()
+        norm.running_var.fill_(1 - norm.eps)
+        norm.weight.fill_(1)
+        norm.bias.copy_(bias if linear.bias is None else torch.zeros_like(bias))
+    if linear.bias is not None:
+        linear.bias.copy_(bias)
 
 
 def within_class_whitening(embeddings: Tensor, labels: Sequence[int]) -> Tensor:

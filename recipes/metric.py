@@ -15,6 +15,7 @@ from common.progress import progress
 from datasets.batches.augment import Augmentation
 from datasets.batches.loaders import TrainingImages, identity_target, make_loader
 from datasets.batches.samplers import PKSampler
+from datasets.cut import cut_of
 from datasets.manifest import Manifest, codes
 from datasets.pairs.draw import draw_some, random_stream
 from datasets.pairs.split import check_two_photographs
@@ -25,7 +26,7 @@ from losses import build_objective
 from models.embed import embed_images
 from models.embedder import Embedder, build_embedder
 from models.network_input import network_input, resized
-from models.weights import start_from
+from models.weights import part_of, start_from
 from models.whitening import whitened
 from recipes.recipe import Batch, Outcome, Recipe
 
@@ -65,12 +66,13 @@ class Metric(Recipe):
         stage = config.train
         self.photographs, self.labels = photographs, faces.labels()
         self.identities = faces.identities
+        self.cut = cut_of(faces)
         self.whitening = whitening_sample(faces, whiten, config.seed)
         self.precision = config.precision
         self.epochs = stage.epochs
         self.image_size = config.model.image_size
         self.image_sizes = list(image_sizes) or [self.image_size]
-        augmentation = Augmentation(stage.augment, config.model.image_size)
+        augmentation = Augmentation(stage.augment, config.model.image_size, faces.mirrored_landmarks)
         images = TrainingImages(photographs, {"label": identity_target(faces)}, augmentation)
         conditions = attribute_classes(faces, balance) if balance else None
         people, instances = fitting_batch(stage.batch_size, stage.num_instances, len(self.identities))
@@ -84,9 +86,19 @@ class Metric(Recipe):
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = people * instances
         self.network = build_embedder(config.model)
-        if stage.pretrained_weight:
-            start_from(self.network, stage.pretrained_weight)
         self.objective = build_objective(stage.terms, config.model.embedding_size, len(self.identities), PROVIDED)
+        if stage.pretrained_weight:
+            self._start_from(stage.pretrained_weight)
+
+    def _start_from(self, path: str) -> None:
+        """Go on from a weight file: the network's weights and, of the same people, those of the loss terms that it has."""
+        content = start_from(self.network, path)
+        state = part_of(content, "objective.")
+        if state and content["about"].get("identities") == self.identities:
+            own = self.objective.state_dict()
+            known = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+            self.objective.load_state_dict({**own, **known})
+            print(f"train: going on with {len(known)} of the {len(own)} tensors of the loss terms, too")
 
     @classmethod
     def check(  # type: ignore[override]  # its own options
@@ -149,6 +161,9 @@ class Metric(Recipe):
         images = (self.photographs[index] for index in progress(self.whitening, "whiten", unit="photo", leave=False))
         embeddings = embed_images(self.network, images, [self.photographs.file_names[index] for index in self.whitening])
         return whitened(self.network, torch.from_numpy(embeddings.plain), self.labels[self.whitening])
+
+    def about(self) -> dict[str, Any]:
+        return {"cut": self.cut}
 
     def training_state(self) -> dict[str, Any]:
         """The network as it was trained, classifier and centers, and whose they are."""

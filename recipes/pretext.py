@@ -13,14 +13,16 @@ from torch.nn import functional
 from common.config import Config
 from common.devices import mixed_precision
 from common.progress import progress
+from common.ranges import Share
 from datasets.batches.augment import Augmentation
 from datasets.batches.augment.crop import centre_crop
 from datasets.batches.loaders import QUARTERS, ROTATION, TrainingImages, attribute_target, make_loader
 from datasets.batches.samplers import ShuffledSampler
+from datasets.cut import cut_of
 from datasets.manifest import Manifest, codes
 from datasets.photographs.photographs import Photographs
 from distributed.collectives import gather
-from models.embedder import build_backbone
+from models.embedder import build_backbone, shapes_only
 from models.network_input import network_input
 from models.pretext import PretextModel
 from recipes.recipe import Batch, Outcome, Recipe
@@ -30,20 +32,24 @@ class Pretext(Recipe):
     """One cross-entropy term per attribute of the manifest; a missing label is masked out. A manifest without attributes
     is taught rotation by quarters instead (Gidaris et al., arXiv 1803.07728).
 
+    dropout: share of the features, ahead of the attributes' linear layers, that a training step leaves out.
     steps: batches an epoch, which then costs the same whatever the number of photographs; 0: every photograph once.
     """
 
     kind = "pretext"
 
     @classmethod
-    def check(cls, config: Config, faces: Manifest, steps: int = 0) -> None:  # type: ignore[override]  # its own options
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+    def check(cls, config: Config, faces: Manifest, dropout: float = 0.2, steps: int = 0) -> None:  # type: ignore[override]
+        with shapes_only():
             build_backbone(config.model, Augmentation(config.pretext.augment, config.model.image_size).output_side)
 
-    def __init__(self, config: Config, faces: Manifest, photographs: Photographs, steps: NonNegativeInt = 0):
+    def __init__(
+        self, config: Config, faces: Manifest, photographs: Photographs, dropout: Share = 0.2, steps: NonNegativeInt = 0
+    ):
         super().__init__()
         stage = config.pretext
-        augmentation = Augmentation(stage.augment, config.model.image_size)
+        augmentation = Augmentation(stage.augment, config.model.image_size, faces.mirrored_landmarks)
+        self.cut = cut_of(faces)
         self.values = {name: faces.values(name) for name in faces.attributes} or {ROTATION: list(QUARTERS)}
         targets = {name: attribute_target(faces, name, self.values[name]) for name in faces.attributes}
         images = TrainingImages(photographs, targets, augmentation, turn=ROTATION in self.values)
@@ -54,7 +60,7 @@ class Pretext(Recipe):
         self.precision = config.precision
         self.side = augmentation.output_side
         backbone = build_backbone(config.model, augmentation.output_side)
-        self.network = PretextModel(backbone, {name: len(values) for name, values in self.values.items()}, config.model.dropout)
+        self.network = PretextModel(backbone, {name: len(values) for name, values in self.values.items()}, dropout)
 
     def loader(self, epoch: int) -> Iterable[Batch]:
         self.sampler.set_epoch(epoch)
@@ -74,7 +80,7 @@ class Pretext(Recipe):
         return self.network
 
     def about(self) -> dict[str, Any]:
-        return {"attributes": self.values}
+        return {"attributes": self.values, "cut": self.cut}
 
     def validation(self, faces: Manifest, photographs: Photographs) -> "AttributeAccuracy":
         """A `validate` for the loop, on held-out faces."""

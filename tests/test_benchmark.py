@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import benchmark
 from benchmarks import resources
 from benchmarks.reference import ReferenceEmbedder, read_images, score_pairs_anew
 from benchmarks.report import markdown, write
@@ -24,6 +25,13 @@ def test_candidates_take_turns_after_a_call_that_does_not_count():
     seconds = take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=3, title="test")
     assert calls == list("ab" * 4)
     assert [len(times) for times in seconds.values()] == [3, 3]
+
+
+def test_a_wrong_folder_is_told_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--quick", "--cfp", "/nope", "--results", str(tmp_path / "results")])
+    with pytest.raises(InputError, match="'/nope' is not a folder; it should be CFP's folder"):
+        benchmark.main()
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_candidate_may_have_a_process_of_its_own():
@@ -45,7 +53,7 @@ def test_the_reference_is_our_network(tmp_path):
     ours = build_embedder(ModelConfig(image_size=64)).eval()
     reference = ReferenceEmbedder(64).eval()
     reference.network.load_state_dict(ours.backbone.network.state_dict())
-    reference.embedding.load_state_dict(ours.embedding.state_dict())
+    reference.embedding.load_state_dict(ours.head.linear.state_dict())
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(reference(images), ours(images), rtol=1e-4, atol=1e-5)

@@ -1,6 +1,7 @@
 """Decoded photographs are kept between runs: never stale, never half-written, never more than allowed."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -270,6 +271,61 @@ def test_an_interrupted_step_leaves_nothing(faces, cache, monkeypatch, error):
     with pytest.raises(expected, match=sentence):
         Photographs(faces, SIDE, "read", cache)
     assert names(cache) == []
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_cache_deleted_while_it_is_filled_ends_no_run(faces, cache, decoded, monkeypatch, capsys, again):
+    """again: another process has begun the same entry anew in the meantime, and keeps it."""
+
+    def deleting(*arguments):
+        for number, photograph in enumerate(original(*arguments)):
+            if number == 2:
+                (partial,) = cache.folder.glob("*.partial")
+                shutil.rmtree(cache.folder)
+                if again:
+                    cache.folder.mkdir()
+                    partial.write_bytes(b"another's")
+            yield photograph
+
+    original = images.decode_all
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "decode_all", deleting)
+        photographs = Photographs(faces, SIDE, "read", cache)
+    assert len(decoded) == COUNT and same(photographs, Photographs(faces, SIDE, "read"))
+    told = [line for line in capsys.readouterr().err.splitlines() if "not kept" in line]
+    assert len(told) == 1 and "was deleted meanwhile" in told[0]
+    if again:
+        assert next(cache.folder.glob("*.partial")).read_bytes() == b"another's"
+    assert same(photographs, Photographs(faces, SIDE, "read", cache)) and names(cache) == [".entry"]
+    assert same(photographs, Photographs(faces, SIDE, "read"))
+
+
+def test_a_cache_deleted_with_a_fault_tells_the_fault(faces, cache, monkeypatch):
+    (faces.root / "4.bmp").write_bytes(b"")
+
+    def deleting(*arguments):
+        for photograph in original(*arguments):
+            shutil.rmtree(cache.folder, ignore_errors=True)
+            yield photograph
+
+    original = images.decode_all
+    monkeypatch.setattr(images, "decode_all", deleting)
+    with pytest.raises(InputError, match=r"1 of 5 photographs .*4\.bmp"):
+        Photographs(faces, SIDE, "read", cache)
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_cache_deleted_between_two_steps_is_begun_anew_or_done_without(faces, cache, monkeypatch, capsys, times):
+    def deleting(self):
+        if next(calls) < times:
+            shutil.rmtree(self.folder)
+        return original(self)
+
+    calls, original = itertools.count(), Cache._alone
+    monkeypatch.setattr(Cache, "_alone", deleting)
+    assert same(Photographs(faces, SIDE, "read", cache), Photographs(faces, SIDE, "read"))
+    assert ("deleted again and again" in capsys.readouterr().err) == (times == 99)
+    assert times == 99 or names(cache) == [".entry"]
 
 
 SCRIPT = """

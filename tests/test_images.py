@@ -1,5 +1,6 @@
 """Photographs of every common kind are read; whatever cannot be is counted and named."""
 
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -118,6 +119,42 @@ def test_box_is_cut_even_beyond_the_edges():
     for box in [(0, 0, 1e9, 1e9), (1e9, 0, 1e9 + 10, 10), (-1e9, 0, 10, 10), (0, 3e9, 10, 3e9 + 10)]:
         with pytest.raises(ValueError, match="far outside the photograph, 40 x 30"):
             square(photograph, 8, box)
+
+
+@pytest.mark.parametrize("box", [(-1e308, -1e308, 1e308, 1e308), (0, 0, 1e308, 5), (1e307, 0, 1e308, 5), (-1e308, 0, -1e307, 5)])
+def test_no_number_is_too_large_for_a_box(box):
+    with pytest.raises(ValueError, match="far outside the photograph, 40 x 30"):
+        square(np.zeros((30, 40, 3), np.uint8), 8, box)
+
+
+@pytest.mark.parametrize("shape", [(200_000, 1), (60_000, 1), (1, 60_000), (20_000, 2)])
+def test_photographs_too_long_to_be_squared_take_no_memory(tmp_path, shape):
+    """One fault for each, beside those of others, and nothing of the size of the square is ever made."""
+    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "long.png")
+    (tmp_path / "broken.png").write_bytes(b"not an image")
+    Image.fromarray(RAMP).save(tmp_path / "right.png")
+    faces = Manifest.of([Face(f"{name}.png", "1", {}) for name in ("long", "broken", "right")], tmp_path)
+    side = max(shape)
+    with pytest.raises(
+        InputError, match=rf"2 of 3 .*long\.png \(the square .* {side:,} x {side:,} pixels, more than 160,000,000"
+    ):
+        Photographs(faces, 8, "read")
+    boxed = replace(faces, table=faces.table.assign(left=0.0, top=0.0, right=1.0, bottom=1.0)).where(
+        np.array([True, False, False])
+    )
+    assert (Photographs(boxed, 8, "read")[0] == 0).all()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that ends where its pixels should begin."""
+    header = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4) + header + zlib.crc32(header).to_bytes(4) + bytes(4) + b"IDAT"
+
+
+@pytest.mark.parametrize("size", [(16_001, 10_000), (12_000, 14_000), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
+def test_more_pixels_than_any_camera_has_are_refused(size, recwarn):
+    with pytest.raises(ValueError, match="160,000,000"):
+        read_photograph(png_header(*size))
 
 
 def test_a_box_that_is_not_square_grows_instead_of_squeezing_the_face():

@@ -8,11 +8,13 @@ from pytorch_metric_learning import losses as reference_losses
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
+from torch import nn
 from torch.nn import functional
 
 from common.errors import InputError
 from losses import LOSSES, build_objective
 from losses.center import Center
+from losses.objective import Objective
 from losses.softmax import Softmax
 from losses.triplet import Triplet, euclidean_distances
 
@@ -102,18 +104,19 @@ def test_center_moves_only_the_centers_of_the_batch(embeddings):
 
 def test_softmax_equals_naive_label_smoothing(embeddings):
     loss = Softmax(6, 3, smoothing=0.1)
-    logits = loss.norm(loss.classifier(embeddings))
+    logits = loss.logits(embeddings)
+    assert torch.equal(logits, loss.norm(loss.classifier(embeddings)))
     naive = 0.0
     for row, label in zip(functional.log_softmax(logits, dim=1), LABELS):
         target = [0.1 / 3 + (0.9 if c == label else 0.0) for c in range(3)]
         naive -= sum(t * p.item() for t, p in zip(target, row)) / len(LABELS)
-    assert loss(embeddings, LABELS).item() == pytest.approx(naive, rel=1e-5)
+    assert loss(logits, LABELS).item() == pytest.approx(naive, rel=1e-5)
 
 
 def test_softmax_without_norm_is_plain_cross_entropy_of_a_linear_layer(embeddings):
     loss = Softmax(6, 3, smoothing=0.0, norm="none")
     reference = functional.cross_entropy(functional.linear(embeddings, loss.classifier.weight, loss.classifier.bias), LABELS)
-    assert loss(embeddings, LABELS).item() == pytest.approx(reference.item())
+    assert loss(loss.logits(embeddings), LABELS).item() == pytest.approx(reference.item())
 
 
 def test_softmax_with_a_neck_classifies_embeddings_normalised_over_the_batch_without_shift(embeddings):
@@ -121,7 +124,7 @@ def test_softmax_with_a_neck_classifies_embeddings_normalised_over_the_batch_wit
     deviations = embeddings.detach() - embeddings.detach().mean(dim=0)
     normalised = deviations / (deviations.square().mean(dim=0) + loss.neck.eps).sqrt()
     reference = functional.cross_entropy(normalised @ loss.classifier.weight.T, LABELS)
-    value = loss(embeddings, LABELS)
+    value = loss(loss.logits(embeddings), LABELS)
     assert value.item() == pytest.approx(reference.item(), rel=1e-5)
     value.backward()
     assert loss.neck.weight.grad is not None and loss.neck.bias.grad is None and loss.classifier.bias is None
@@ -129,21 +132,23 @@ def test_softmax_with_a_neck_classifies_embeddings_normalised_over_the_batch_wit
 
 def test_softmax_refuses_a_norm_that_stands_nowhere_known():
     with pytest.raises(InputError, match="norm.*'after'"):
-        build_objective({"softmax": {"norm": "after"}}, embedding_size=6, identities=3)
+        build_objective([{"name": "softmax", "norm": "after"}], embedding_size=6, identities=3)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_every_loss_of_the_registry_trains(embeddings, name):
-    objective = build_objective({name: {"weight": 2.0}}, embedding_size=6, identities=3)
-    terms = objective(embeddings, LABELS)
+    objective = build_objective([{"name": name, "weight": 2.0}], embedding_size=6, identities=3)
+    terms = objective(embeddings=embeddings, labels=LABELS)
     assert list(terms) == [name] and terms[name].shape == ()
     terms[name].backward()
     assert embeddings.grad.isfinite().all() and embeddings.grad.abs().sum() > 0
-    assert terms[name].item() == pytest.approx(2.0 * objective.losses[name](embeddings, LABELS).item(), rel=1e-6)
+    loss = objective.losses[name]
+    given = loss.logits(embeddings) if hasattr(loss, "logits") else embeddings
+    assert terms[name].item() == pytest.approx(2.0 * loss(given, LABELS).item(), rel=1e-6)
 
 
-def test_objective_drops_null_terms_and_owns_the_parameters_of_the_others():
-    objective = build_objective({"softmax": {}, "triplet": None, "center": {"weight": 0.5}}, embedding_size=6, identities=3)
+def test_objective_owns_the_parameters_of_its_terms():
+    objective = build_objective(["softmax", {"name": "center", "weight": 0.5}], embedding_size=6, identities=3)
     assert objective.weights == {"softmax": 1.0, "center": 0.5}
     assert {name.split(".")[1] for name, _ in objective.named_parameters()} == {"softmax", "center"}
 
@@ -151,15 +156,53 @@ def test_objective_drops_null_terms_and_owns_the_parameters_of_the_others():
 @pytest.mark.parametrize(
     "terms, message",
     [
-        ({}, "terms is empty"),
-        ({"triplet": None}, "terms is empty"),
-        ({"arcface2": {}}, "known: center"),
-        ({"triplet": {"margn": 0.3}}, "it takes: margin, normalise"),
-        ({"triplet": {"weight": -1}}, "at least 0"),
-        ({"triplet": {"weight": "much"}}, "at least 0"),
-        ({"softmax": {"smoothing": 1.5}}, "below 1"),
+        ([], "terms is empty"),
+        (["arcface2"], "known: center"),
+        (["softmax", {"name": "softmax", "smoothing": 0.2}], "'softmax' twice"),
+        ([{"name": "triplet", "margn": 0.3}], "it takes: margin, normalise"),
+        ([{"name": "triplet", "margin": -0.1}], "margin is -0.1, .*greater than or equal to 0"),
+        ([{"name": "triplet", "weight": -1}], "number from 0"),
+        ([{"name": "triplet", "weight": float("nan")}], "number from 0"),
+        ([{"name": "triplet", "weight": "much"}], "number from 0"),
+        ([{"name": "softmax", "smoothing": 1.5}], "smoothing is 1.5, .*less than 1"),
+        ([{"name": "softmax", "identities": 9}], "has no option identities"),
     ],
 )
 def test_wrong_terms_are_named(terms, message):
     with pytest.raises(InputError, match=message):
         build_objective(terms, embedding_size=6, identities=3)
+
+
+class Entropy(nn.Module):
+    """A loss of the classifier's output that has no classifier of its own, and says how it comes about."""
+
+    def forward(self, logits: torch.Tensor, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"entropy": -(logits.softmax(1) * logits.log_softmax(1)).sum(1).mean(), "images": images.mean()}
+
+
+def test_a_loss_that_asks_for_logits_is_given_the_one_classifiers_computed_once(embeddings):
+    softmax = Softmax(6, 3)
+    calls = []
+    softmax.classifier.register_forward_pre_hook(lambda module, given: calls.append(module))
+    weights = {"softmax": 1.0, "entropy": 0.5}
+    objective = Objective({"softmax": softmax, "entropy": Entropy()}, weights, ("embeddings", "labels", "images"))
+    terms = objective(embeddings=embeddings, labels=LABELS, images=torch.full((9, 3), 4.0))
+    assert len(calls) == 1
+    probabilities = softmax.logits(embeddings).softmax(1)
+    entropy = -(probabilities * probabilities.log()).sum() / len(LABELS)
+    assert list(terms) == ["softmax", "entropy.entropy", "entropy.images"]  # named parts
+    assert terms["entropy.entropy"].item() == pytest.approx(0.5 * entropy.item(), rel=1e-5)
+    assert terms["entropy.images"].item() == 2.0
+
+
+@pytest.mark.parametrize(
+    "losses, provided, message",
+    [
+        ({"e": Entropy()}, ("embeddings", "images"), "'e' asks for logits, and 0 of the terms have a classifier .none."),
+        ({"e": Entropy(), "a": Softmax(2, 2), "b": Softmax(2, 2)}, ("embeddings", "labels", "images"), "2 of the terms .*a, b"),
+        ({"s": Softmax(2, 2), "e": Entropy()}, ("embeddings", "labels"), "'e' asks for images, .*provides: embeddings, labels"),
+    ],
+)
+def test_a_loss_that_asks_for_what_nobody_provides_is_refused(losses, provided, message):
+    with pytest.raises(InputError, match=message):
+        Objective(losses, dict.fromkeys(losses, 1.0), provided)

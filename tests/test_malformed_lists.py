@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from common import files
 from common.errors import InputError
 from common.files import escapes
 from datasets.readers.competition import Competition
@@ -48,7 +49,7 @@ def test_any_bytes_give_pairs_or_one_sentence(root, content):
     path = root / "pairs.csv"
     path.write_bytes(content)
     try:
-        pairs = read_pairs_csv(path)
+        pairs, _ = read_pairs_csv(path)
     except InputError as error:
         assert str(path) in str(error) and "\n" not in str(error)
     else:
@@ -118,10 +119,35 @@ def test_no_name_escapes(root, name):
     assert os.path.isfile(real) and Path(real).parent == root.resolve()
 
 
-@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "folder/c.jpg", "leak.jpg", "folder/../secret.jpg", "C:/x.jpg"])
+@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "folder/c.jpg", "leak.jpg", "folder/../secret.jpg"])
 def test_escaping_names_are_named(root, name):
     with pytest.raises(InputError, match="1 file names lead out of the data root"):
         check_files(root, ["a.jpg", "inner.jpg", name], "the list")
+
+
+def test_links_to_nowhere_are_called_so(root):
+    for name, target in {"lost.jpg": "absent.jpg", "far.jpg": "../../absent.jpg", "ring.jpg": "ring.jpg"}.items():
+        (root / name).symlink_to(target)
+    with pytest.raises(InputError, match="3 of 4 photographs in .* are dangling links.*: lost.jpg, far.jpg, ring.jpg"):
+        check_files(root, ["a.jpg", "lost.jpg", "far.jpg", "ring.jpg"], "the list")
+
+
+@pytest.mark.parametrize("windows", [True, False])
+@pytest.mark.parametrize("name", [r"C:\x.jpg", r"..\x.jpg", r"a\..\..\x.jpg", r"\x.jpg", "C:x.jpg"])
+def test_backslashes_and_drives_are_those_of_windows(monkeypatch, windows, name):
+    monkeypatch.setattr(files, "WINDOWS", windows)
+    assert escapes(name) == windows and escapes("../x.jpg") and escapes("/x.jpg") and not escapes("ab:c/x.jpg")
+
+
+def test_a_cell_of_megabytes_is_not_echoed(root):
+    (root / "pairs.csv").write_text(f"image1,image2\na.jpg,{'b' * 5_000_000}\n")
+    with pytest.raises(InputError, match=r"b\.\.\. \(5,000,000 letters\)") as refused:
+        read_pairs_csv(root / "pairs.csv")
+    assert len(str(refused.value)) < 1000
+    (root / "pairs.csv").write_text(f"image1,image2,label\na.jpg,b.jpg,{'b' * 5_000_000}\n")
+    with pytest.raises(InputError, match="line 2: label is") as refused:
+        read_pairs_csv(root / "pairs.csv")
+    assert len(str(refused.value)) < 1000
 
 
 @pytest.mark.parametrize(
@@ -145,11 +171,11 @@ def test_faults_of_a_pair_list_are_named(root, content, message):
 def test_pair_lists_tell_the_two_conventions_apart(root):
     path = root.parent / "pairs.csv"
     path.write_text(",image1,image2,label\n0,a.jpg,b.jpg,1\n1,a.jpg,inner.jpg,0\n2,b.jpg,inner.jpg\n")
-    assert read_pairs_csv(path, root).table["same"].tolist() == [False, True, None]
+    assert read_pairs_csv(path, root)[0].table["same"].tolist() == [False, True, None]
     path.write_text("image1,image2,same\na.jpg,b.jpg,1\na.jpg,inner.jpg,0\n")
-    assert read_pairs_csv(path, str(root)).same.tolist() == [True, False]
+    assert read_pairs_csv(path, str(root))[0].same.tolist() == [True, False]
     (root / "pairs.csv").write_text("image1,image2\na.jpg,b.jpg\n")
-    unanswered = read_pairs_csv(root / "pairs.csv")
+    unanswered, _ = read_pairs_csv(root / "pairs.csv")
     assert unanswered.root == root and not unanswered.answered.any()
     with pytest.raises(InputError, match="cannot be read"):
         read_pairs_csv(root / "absent.csv")

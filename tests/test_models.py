@@ -3,6 +3,8 @@
 import functools
 import os
 import tempfile
+from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,21 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from common.config import ModelConfig
+from common.config import ModelConfig, read_config
 from common.devices import choose_precision, mixed_precision
 from common.errors import InputError
 from models.archive import FORMAT, save_tensors
 from models.backbones import BACKBONES
-from models.embedder import build_backbone, build_embedder, parameter_count
+from models.backbones.backbone import named_maps
+from models.embedder import Embedder, build_backbone, build_embedder, parameter_count, shapes_only
+from models.heads import HEADS
+from models.heads.depthwise import Depthwise
+from models.heads.flatten import Flatten
+from models.heads.pool import Pool
 from models.layers.convolution import Conv2d
 from models.layers.folding import folded
+from models.layers.pooling import pooled
+from models.model_file import read_embedder
 from models.pretext import PretextModel
 from models.weights import fill, load_weights, save_weights, start_from
 from tests.tiny import light_model
@@ -38,65 +47,189 @@ def test_a_larger_embedder_is_refused():
         build_embedder(ModelConfig(max_parameters=4_663_419))
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
-def test_every_backbone_trains_one_step(name):
+@functools.cache
+def with_head(backbone: str, head: str) -> tuple[ModelConfig, Embedder]:
+    """A light model and what it is after one step of training, in evaluation mode."""
+    config = light_model(backbone, embedding_size=8, head=head)
     torch.manual_seed(0)
-    config = light_model(name, embedding_size=8)
-    side = config.image_size
     embedder = build_embedder(config)
-    optimizer = torch.optim.SGD(embedder.parameters(), lr=0.1)
     before = {key: value.clone() for key, value in embedder.state_dict().items()}
-    embeddings = embedder(torch.randn(4, 3, side, side))
-    assert embeddings.shape == (4, 8) and embedder.backbone(torch.randn(2, 3, side, side)).shape == (
-        2,
-        embedder.backbone.out_channels,
-    )
-    embeddings.square().mean().backward()
+    optimizer = torch.optim.Adam(embedder.parameters(), lr=1e-3)
+    embeddings = embedder(torch.randn(4, 3, config.image_size, config.image_size))
+    assert embeddings.shape == (4, 8)
+    (embeddings * torch.linspace(-1, 1, 32).view(4, 8)).sum().backward()
     optimizer.step()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in embedder.parameters())
     after = embedder.state_dict()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in embedder.parameters())
-    assert all((before[key] != after[key]).any() for key, value in embedder.named_parameters() if value.grad.abs().sum() > 0)
+    assert all((before[key] != after[key]).any() for key, weight in embedder.named_parameters() if weight.grad.abs().sum() > 0)
+    return config, embedder.eval()
 
 
-def multiply_adds(model: nn.Module, side: int) -> tuple[int, torch.Size]:
-    """Multiply-adds of a meta model's convolutions and linear layers for one image, and the shape of what it makes."""
+EVERY = [(backbone, head) for backbone in sorted(BACKBONES) for head in sorted(HEADS)]
+
+
+@pytest.mark.parametrize(("backbone", "head"), EVERY)
+def test_every_backbone_with_every_head_trains_a_step_and_comes_back_from_its_file(backbone, head, tmp_path):
+    config, embedder = with_head(backbone, head)
+    about = {"config": {"model": asdict(config)}, "validation": {"score": 0.5}}
+    shipped = read_embedder(save_weights(tmp_path / "w.pt", "embedder", embedder.state_dict(), about))
+    assert shipped.about == about and shipped.model == config and shipped.parameters == parameter_count(embedder)
+    images = torch.randn(2, 3, config.image_size, config.image_size)
+    with torch.inference_mode():
+        assert not shipped.embedder.training and torch.equal(shipped.embedder(images), embedder(images))
+
+
+@pytest.mark.parametrize(("backbone", "head"), EVERY)
+def test_folding_keeps_the_embeddings_and_the_embedder(backbone, head):
+    config, embedder = with_head(backbone, head)
+    torch.manual_seed(0)
+    embedder = deepcopy(embedder)
+    for module in embedder.modules():
+        if isinstance(module, _BatchNorm):
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    before = {key: value.clone() for key, value in embedder.state_dict().items()}
+    images = torch.randn(2, 3, config.image_size, config.image_size)
+    by_head = deepcopy(embedder)
+    by_head.head.fold()
+    by_head.head.fold()  # there is nothing left to fold
+    with torch.inference_mode():
+        expected = embedder(images)
+        for small in (folded(embedder), by_head):
+            torch.testing.assert_close(small(images), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+            count = [sum(isinstance(module, _BatchNorm) for module in model.modules()) for model in (embedder, small)]
+            assert count[1] < count[0] or (head, small) == ("pool", by_head)
+    left = [name for name, module in by_head.head.named_modules() if isinstance(module, _BatchNorm)]
+    assert left == (["maps_norm"] if head == "depthwise" else [])  # which the exporter takes into the convolution
+    assert all(torch.equal(before[key], value) for key, value in embedder.state_dict().items())
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_maps_have_the_size_that_the_backbone_says(name):
+    for side in (75, 96, 100, 139) if name == "inception_resnet_v1" else (16, 40, 75):
+        config = light_model(name, image_size=side)
+        backbone = build_backbone(config).eval()
+        with torch.inference_mode():
+            maps = backbone(torch.zeros(1, 3, side, side))
+        assert maps.shape == (1, backbone.out_channels, *backbone.map_size(side))
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("efficientnet_b0", [16, 24, 40, 80, 112, 192, 320, 1280]),
+        ("inception_resnet_v1", [256, 896, 1792]),
+        ("mobilefacenet", [64, 128, 128, 512]),
+        ("resnet_ir", [64, 128, 256, 512]),
+        ("small", [16, 32, 64, 64]),
+    ],
+)
+def test_maps_of_every_stage_and_their_gradients(name, channels):
+    assert set(BACKBONES) == {"efficientnet_b0", "inception_resnet_v1", "mobilefacenet", "resnet_ir", "small"}
+    config = light_model(name)
+    torch.manual_seed(0)
+    backbone = build_backbone(config).eval()
+    images = torch.randn(2, 3, config.image_size, config.image_size)
+    names = list(backbone.stages())
+    maps = named_maps(backbone, images, names)
+    assert list(maps) == names and [one.shape[1] for one in maps.values()] == channels
+    sides = [one.shape[-1] for one in maps.values()]
+    assert sides == sorted(sides, reverse=True)
+    assert torch.equal(maps[names[-1]], backbone(images))
+    first = next(weight for weight in backbone.parameters())
+    for one in maps.values():
+        first.grad = None
+        one.square().mean().backward(retain_graph=True)
+        assert first.grad.isfinite().all() and first.grad.abs().sum() > 0
+    some = named_maps(backbone, images, [names[-1], names[0]])
+    assert list(some) == [names[-1], names[0]] and torch.equal(some[names[0]], maps[names[0]])
+    assert not any(module._forward_hooks for module in backbone.modules())
+    with pytest.raises(InputError, match=f"has no maps named stage9; known: {names[0]}, {names[1]}"):
+        named_maps(backbone, images, ["stage1", "stage9"])
+
+
+def test_the_published_head_takes_options_and_another_replaces_it():
+    def head(**model) -> nn.Module:
+        return build_embedder(read_config([], {"model": {"backbone": "small", "image_size": 32, **model}}).model).head
+
+    assert isinstance(head(), Pool) and head().dropout.p == 0.2 and isinstance(head().norm, nn.Identity)
+    assert isinstance(head(head={"norm": True}).norm, nn.BatchNorm1d)
+    net = {"backbone": {"name": "resnet_ir", "units": [1, 1, 1, 1]}, "max_parameters": 30_000_000}
+    assert isinstance(head(**net), Flatten) and head(**net).dropout.p == 0.4
+    assert head(**net, head={"dropout": 0.1}).dropout.p == 0.1
+    assert isinstance(head(**net, head="depthwise"), Depthwise)
+    assert head(backbone="mobilefacenet", head={"dropout": 0.3}).dropout.p == 0.3
+    with pytest.raises(InputError, match="head 'depthwise' has no option norm; it takes: dropout"):
+        head(backbone="mobilefacenet", head={"norm": True})
+    with pytest.raises(InputError, match="unknown head 'conv'; known: depthwise, flatten, pool"):
+        head(head="conv")
+
+
+def test_only_the_pool_head_reads_images_of_other_sizes():
+    for name in HEADS:
+        embedder = build_embedder(light_model("small", image_size=64, head=name)).eval()
+        for side in (48, 80):
+            if name == "pool":
+                assert embedder(torch.zeros(2, 3, side, side)).shape == (2, 512)
+            else:
+                with pytest.raises(RuntimeError):
+                    embedder(torch.zeros(2, 3, side, side))
+
+
+def multiply_adds(model: nn.Module, side: int) -> int:
+    """Multiply-adds of a meta model's convolutions and linear layers for one image."""
     counts = []
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(lambda layer, _, output: counts.append(output.numel() * layer.weight[0].numel()))
     with torch.no_grad():
-        features = model.eval()(torch.empty(1, 3, side, side, device="meta"))
-    return sum(counts), features.shape
+        model.eval()(torch.empty(1, 3, side, side, device="meta"))
+    return sum(counts)
 
 
-LAYER = 25_088 * 512  # multiply-adds of the embedding layer of a resnet_ir, whose bias and BatchNorm take 3 * 512 parameters
+NORMED = {"name": "pool", "norm": True}
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "side", "parameters", "millions", "features"),
+    ("backbone", "head", "side", "parameters", "millions"),
     [
-        # published with an embedding layer without bias and BatchNorm after it
-        ("mobilefacenet", {}, 112, 1_200_512 - 512 * 512 - 2 * 512, 221.16 - 512 * 512 / 1e6, 512),
-        ("inception_resnet_v1", {}, 160, 23_482_624 - 1_792 * 512 - 2 * 512, None, 1_792),
-        # published with a bias in that layer
-        ("resnet_ir", {}, 112, 43_574_976 - LAYER - 3 * 512, 6_296.49 - LAYER / 1e6, 25_088),
-        ("resnet_ir", {"se": True}, 112, 43_797_696 - LAYER - 3 * 512, None, 25_088),
-        ("resnet_ir", {"units": [3, 13, 30, 3]}, 112, 65_129_792 - LAYER - 3 * 512, 12_076.76 - LAYER / 1e6, 25_088),
-        # with a classifier of 2,360
-        ("inception_resnet_v1", {}, 224, 22_564_096, 3_143.91 - 1_792 * 2_360 / 1e6, 1_792),
+        ("efficientnet_b0", "published", 112, 4_663_420, None),
+        ("mobilefacenet", "published", 112, 1_200_512, 221.16),
+        ("resnet_ir", "published", 112, 43_574_976, 6_296.49),
+        ({"name": "resnet_ir", "se": True}, "published", 112, 43_797_696, None),
+        ({"name": "resnet_ir", "units": [3, 13, 30, 3]}, "published", 112, 65_129_792, 12_076.76),
+        ({"name": "resnet_ir", "units": [3, 8, 36, 3], "se": True}, "published", 112, 71_148_736, None),
+        ("inception_resnet_v1", NORMED, 160, 23_482_624 + 512, None),  # published without a bias ahead of the BatchNorm
         # other sizes
-        ("mobilefacenet", {}, 96, 937_344 - 512 * (49 - 36), None, 512),
-        ("resnet_ir", {}, 75, 30_728_384, None, 512 * 5 * 5),
-        ("inception_resnet_v1", {}, 112, 22_564_096, None, 1_792),
+        ("efficientnet_b0", "published", 224, 4_663_420, None),
+        ("efficientnet_b0", "flatten", 112, 4_007_548 + 2 * 1280 + 1280 * 16 * 512 + 3 * 512, None),
+        ("mobilefacenet", "published", 96, 1_200_512 - 512 * (49 - 36), None),
+        ("resnet_ir", "published", 75, 43_574_976 - 512 * 512 * (49 - 25), None),
     ],
 )
-def test_backbones_are_as_large_as_published(name, options, side, parameters, millions, features):
-    with torch.device("meta"):
-        backbone = build_backbone(ModelConfig(backbone=name, backbone_options=options, image_size=side))
+def test_embedders_are_as_large_as_published(backbone, head, side, parameters, millions):
+    config = ModelConfig(backbone=backbone, head=head, image_size=side, max_parameters=100_000_000)
+    with shapes_only():
+        embedder = build_embedder(config)
+    assert parameter_count(embedder) == parameters
+    assert millions is None or multiply_adds(embedder, side) / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "parameters", "millions"),
+    [
+        ("efficientnet_b0", 112, 4_007_548, None),
+        ("mobilefacenet", 112, 911_232, None),
+        ("resnet_ir", 112, 30_727_360, None),
+        ("inception_resnet_v1", 224, 22_564_096, 3_143.91 - 1_792 * 2_360 / 1e6),  # published with a classifier of 2,360
+    ],
+)
+def test_backbones_are_as_large_as_published(name, side, parameters, millions):
+    with shapes_only():
+        backbone = build_backbone(ModelConfig(backbone=name, image_size=side))
     assert parameter_count(backbone) == parameters
-    work, shape = multiply_adds(backbone, side)
-    assert shape == (1, features) and backbone.out_channels == features
-    assert millions is None or work / 1e6 == pytest.approx(millions, abs=0.01)
+    assert millions is None or multiply_adds(backbone, side) / 1e6 == pytest.approx(millions, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["inception_resnet_v1", "mobilefacenet", "resnet_ir"])
@@ -110,13 +243,37 @@ def test_the_loss_reaches_every_parameter(name):
 
 
 def test_backbones_refuse_what_they_cannot_be_built_with():
-    with pytest.raises(InputError, match="resnet_ir, 512 dimensions. has 43,573,952 parameters, more than"):
+    with pytest.raises(InputError, match="resnet_ir, head flatten, 512 dimensions. has 43,574,976 parameters, more than"):
         build_embedder(ModelConfig(backbone="resnet_ir"))
-    for units in ([3, 4, 14], [3, 4, 14, 0]):
-        with pytest.raises(InputError, match="'resnet_ir' cannot be built with .*units should be 4 numbers, each at least 1"):
-            build_embedder(ModelConfig(backbone="resnet_ir", backbone_options={"units": units}))
+    for units in ([3, 4, 14], [3, 4, 14, 0], [3, 4, 10**9, 3]):
+        with pytest.raises(InputError, match="'resnet_ir' cannot be built with .*units should be 4 numbers, each from 1 to 100"):
+            build_embedder(ModelConfig(backbone={"name": "resnet_ir", "units": units}))
+    for blocks in ([5, 10], [5, 10, 0], [5, 10**9, 5]):
+        with pytest.raises(
+            InputError, match="'inception_resnet_v1' cannot be built with .*blocks should be 3 numbers, each from 1"
+        ):
+            build_embedder(ModelConfig(backbone={"name": "inception_resnet_v1", "blocks": blocks}))
     with pytest.raises(InputError, match="at least 75 pixels a side, and these have 74"):
         build_embedder(ModelConfig(backbone="inception_resnet_v1", image_size=74))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"embedding_size": 10**18}, "'model.embedding_size' is 1000000000000000000, .* less than or equal to 8192"),
+        ({"embedding_size": 0}, "'model.embedding_size' is 0, .* greater than or equal to 1"),
+        ({"image_size": 10**30}, "'model.image_size' is 1000000000000000000000000000000, which is wrong"),
+        ({"image_size": 1025}, "'model.image_size' is 1025, .* less than or equal to 1024"),
+        ({"backbone": {"drop_connect": 5.0}}, "'efficientnet_b0': option drop_connect is 5.0, .* less than or equal to 1"),
+        ({"backbone": {"drop_connect": -0.5}}, "'efficientnet_b0': option drop_connect is -0.5, .* greater than or equal to 0"),
+        ({"backbone": {"momentum": 1.5}}, "option momentum is 1.5"),
+        ({"head": {"dropout": 1.5}}, "head 'pool': option dropout is 1.5, .* less than or equal to 1"),
+        ({"dropout": 0.1}, "unknown setting 'model.dropout'; known here: backbone, head"),
+    ],
+)
+def test_settings_out_of_range_are_one_sentence(model, message):
+    with pytest.raises(InputError, match=message):
+        build_embedder(read_config([], {"model": model}).model)
 
 
 @pytest.mark.parametrize("size", [112, 96, 64, 100, 75])
@@ -129,7 +286,7 @@ def test_faster_padding_and_swish_compute_the_packages_own_function(size):
     reference.load_state_dict({name.removeprefix("network."): value for name, value in ours.state_dict().items()})
     images = torch.randn(2, 3, size, size)
     with torch.no_grad():
-        assert torch.allclose(ours(images), reference(images).flatten(1), atol=1e-5)
+        assert torch.allclose(pooled(ours(images)), reference(images).flatten(1), atol=1e-5)
 
 
 def test_a_training_step_is_that_of_the_package():
@@ -144,7 +301,7 @@ def test_a_training_step_is_that_of_the_package():
     for network in (reference, ours):
         torch.manual_seed(1)  # of drop-connect
         seen = images.clone().requires_grad_()
-        made = network(seen).flatten(1)
+        made = (network(seen) if network is reference else pooled(network(seen))).flatten(1)
         (made * torch.linspace(-1, 1, made.numel()).view_as(made)).sum().backward()
         features.append([made, seen.grad])
     torch.testing.assert_close(features[1], features[0])
@@ -176,19 +333,30 @@ def test_weight_files_round_trip_and_are_byte_stable(tmp_path):
 
 def test_pretext_backbone_starts_an_embedder(tmp_path):
     pretext = PretextModel(build_backbone(SMALL), {"angle": 3})
+    assert pretext(torch.randn(2, 3, 32, 32))["angle"].shape == (2, 3)
     path = save_weights(tmp_path / "p.pt", "pretext", pretext.state_dict(), {})
     embedder = build_embedder(SMALL)
-    layer = embedder.embedding.weight.clone()
+    layer = embedder.head.linear.weight.clone()
     start_from(embedder, path)
     assert all(torch.equal(value, embedder.backbone.state_dict()[name]) for name, value in pretext.backbone.state_dict().items())
-    assert torch.equal(layer, embedder.embedding.weight)
+    assert torch.equal(layer, embedder.head.linear.weight)
+
+
+@pytest.mark.parametrize("kind, prefix", [("embedder", ""), ("classifier", "network.")])
+def test_an_embedder_starts_another_also_from_beside_its_classifier(tmp_path, kind, prefix):
+    first, second = build_embedder(SMALL), build_embedder(SMALL)
+    state = {f"{prefix}{name}": value for name, value in first.state_dict().items()}
+    if kind == "classifier":
+        state["objective.softmax.classifier.weight"] = torch.ones(3, 8)
+    start_from(second, save_weights(tmp_path / "w.pt", kind, state, {}))
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
 
 
 def test_another_architecture_is_named(tmp_path):
     path = save_weights(tmp_path / "w.pt", "embedder", build_embedder(SMALL).state_dict(), {})
     with pytest.raises(InputError, match=r"another architecture: \d+ tensors differ \("):
         start_from(build_embedder(ModelConfig(image_size=32)), path)
-    with pytest.raises(InputError, match="2 tensors differ .embedding.bias, embedding.weight"):
+    with pytest.raises(InputError, match="2 tensors differ .head.linear.bias, head.linear.weight"):
         start_from(build_embedder(ModelConfig(backbone="small", embedding_size=9, image_size=32)), path)
     with pytest.raises(InputError, match="holds a 'embedder' model; expected pretext"):
         load_weights(path, kinds=("pretext",))
@@ -209,6 +377,45 @@ def test_nothing_in_a_weight_file_is_executed(tmp_path):
     with pytest.raises(InputError, match="corrupt or not a weight file"):
         load_weights(tmp_path / "w.pt")
     assert not (tmp_path / "trapped").exists()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"embedding_size": 10**10},
+        {"image_size": 10**6},
+        {"image_size": 60_000},
+        {"embedding_size": 8_192, "image_size": 1_024, "head": "flatten", "max_parameters": 10**15},  # 8 TB of weights
+        {"backbone": {"name": "resnet_ir", "units": [10**9, 1, 1, 1]}, "max_parameters": 10**15},
+        {"backbone": 3},
+    ],
+)
+def test_a_file_that_asks_for_more_than_it_holds_takes_no_memory(tmp_path, model, monkeypatch):
+    about = {"config": {"model": {"backbone": "small", **model}}}
+    path = save_weights(tmp_path / "w.pt", "embedder", build_embedder(SMALL).state_dict(), about)
+
+    def initialised(self) -> None:
+        assert self.weight.is_meta
+
+    monkeypatch.setattr(nn.Linear, "reset_parameters", initialised)
+    with pytest.raises(InputError, match="w.pt"):
+        read_embedder(path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    state = build_embedder(SMALL).state_dict()
+    state["head.linear.weight"] = state["head.linear.weight"] * float("nan")
+    path = save_weights(tmp_path / "w.pt", "embedder", state, {"config": {"model": asdict(SMALL)}})
+    for reads in (read_embedder, lambda path: start_from(build_embedder(SMALL), path)):
+        with pytest.raises(InputError, match="w.pt' is of no use: 1 of its tensors are not finite .head.linear.weight"):
+            reads(path)
+
+
+def test_a_nested_tensor_is_no_weight(tmp_path):
+    state = {"a": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])}
+    torch.save({"format": 1, "kind": "embedder", "about": {}, "state": state}, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="w.pt"):
+        load_weights(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize(
@@ -307,27 +514,6 @@ def test_auto_precision_asks_the_processor(monkeypatch, has, chosen):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
     assert choose_precision("auto", torch.device("cpu")) == chosen
     assert choose_precision("fp32", torch.device("cpu")) == "fp32"
-
-
-@pytest.mark.parametrize("name", sorted(BACKBONES))
-def test_folding_keeps_the_embeddings_and_the_embedder(name):
-    torch.manual_seed(0)
-    config = light_model(name, embedding_size=8, embedding_norm=True)
-    embedder = build_embedder(config)
-    for module in embedder.modules():
-        if isinstance(module, _BatchNorm):
-            nn.init.normal_(module.running_mean)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
-    embedder.eval()
-    before = {key: value.clone() for key, value in embedder.state_dict().items()}
-    images = torch.randn(2, 3, config.image_size, config.image_size)
-    small = folded(embedder)
-    with torch.inference_mode():
-        expected = embedder(images)
-        torch.testing.assert_close(small(images), expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
-    norms = [[isinstance(module, _BatchNorm) for module in model.modules()] for model in (embedder, small)]
-    assert sum(norms[1]) < sum(norms[0])
-    assert all(torch.equal(before[key], value) for key, value in embedder.state_dict().items())
 
 
 def test_folding_keeps_a_norm_that_something_else_reads_around():

@@ -22,7 +22,7 @@ from distributed.batch_norm import SynchronisedNorm
 from tests.tiny import draw_people, tiny_settings
 
 ROOT = Path(__file__).parent.parent
-FIFTY = {"threads": 1, "model__image_size": 32, "model__dropout": 0.0, "train__batch_size": 2, "train__num_instances": 4}
+FIFTY = {"threads": 1, "model__image_size": 32, "model__head__dropout": 0.0, "train__batch_size": 2, "train__num_instances": 4}
 FIFTY |= {"train__epochs": 13, "train__validate_every": 13}  # of 4 steps
 FIFTY |= {"evaluate__flip": "true"}  # as the default recipe, which train.py has no option to change
 FAILING = """

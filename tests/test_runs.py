@@ -422,3 +422,22 @@ def test_each_photograph_is_embedded_once(finished, people, tmp_path, monkeypatc
     monkeypatch.setattr(verification.evaluation, "decode_all", counting)
     _, figures = evaluate_again(finished, "--results", str(tmp_path))
     assert len(decoded) == len(set(decoded)) == figures["images"] < 2 * figures["pairs"]
+
+
+def test_photographs_cut_in_another_way_than_in_training_are_told(finished, people, tmp_path, capsys):
+    """The boxes that the weights learned with are those of their own data; of a list of pairs others may be given."""
+    content = load_weights(finished / "train/weights/tiny.pt")
+    about = content["about"] | {"cut": {"boxes": 1.0}}
+    about["config"] = about["config"] | {"data": about["config"]["data"] | {"boxes": "gone.csv"}}
+    save_weights(tmp_path / "boxed.pt", "embedder", content["state"], about)
+    one, two = "사람00/0.png", "사람01/0.png"
+    (tmp_path / "open.csv").write_text(f"image1,image2\n{one},{two}\n", encoding="utf-8")
+    (tmp_path / "faces.csv").write_text(f"file_name,left,top,right,bottom\n{one},0,0,9,9\n{two},0,0,9,9\n", encoding="utf-8")
+    options = ["--pairs", str(tmp_path / "open.csv"), "--data_root", str(people), "--results", str(tmp_path / "r")]
+    options += ["--model_weight", str(tmp_path / "boxed.pt")]
+    evaluate_again(finished, *options)
+    assert "and 2 of these 2 have no box and are used whole" in capsys.readouterr().out
+    scores = (tmp_path / "r" / "test" / "boxed_scores.csv").read_bytes()
+    evaluate_again(finished, *options, "--data.boxes", str(tmp_path / "faces.csv"))
+    assert "used whole" not in capsys.readouterr().out
+    assert (tmp_path / "r" / "test" / "boxed_scores.csv").read_bytes() != scores

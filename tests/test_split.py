@@ -109,9 +109,9 @@ def test_a_million_photographs_take_seconds():
     assert time.perf_counter() - start < 30
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_fewer_than_two_pairs_are_refused(count):
-    with pytest.raises(InputError, match=f"pairs is {count}"):
+@pytest.mark.parametrize("count", [0, 1, 10**7 + 1, 10**18])
+def test_fewer_than_two_pairs_or_more_than_memory_holds_are_refused(count):
+    with pytest.raises(InputError, match=f"pairs is {count:,}; it should be 2 or more"):
         draw(make_manifest(4, 4, []), count)
 
 

@@ -1,8 +1,11 @@
 """Within-class whitening against its definition, and what it does to the layer that ships."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.config import ModelConfig
 from models.embedder import build_embedder
@@ -34,10 +37,19 @@ def test_whitening_is_the_inverse_root_of_the_shrunk_covariance_within_people():
     np.testing.assert_allclose(whitening, whitening.T, atol=1e-12)
 
 
-def test_the_copy_embeds_as_the_original_does_but_centred_and_whitened():
+@pytest.mark.parametrize("head", ["pool", {"name": "pool", "norm": True}, "flatten", "depthwise"], ids=str)
+def test_the_copy_embeds_as_the_original_does_but_centred_and_whitened(head):
     torch.manual_seed(0)
-    embedder = build_embedder(SMALL).eval()
+    embedder = build_embedder(replace(SMALL, head=head))
+    for module in embedder.modules():
+        if isinstance(module, _BatchNorm):
+            module.momentum = 1.0
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
     images = torch.randn(80, 3, 32, 32)
+    with torch.no_grad():
+        embedder.train()(images)
+    embedder.eval()
     with torch.no_grad():
         embeddings = embedder(images)
         copy = whitened(embedder, embeddings, LABELS)
@@ -48,9 +60,17 @@ def test_the_copy_embeds_as_the_original_does_but_centred_and_whitened():
     assert [tensor.shape for tensor in copy.state_dict().values()] == [t.shape for t in embedder.state_dict().values()]
 
 
-def test_it_takes_two_images_of_a_person_and_an_embedding_layer_at_the_end():
+@pytest.mark.parametrize("head", [{"name": "pool", "norm": True}, "flatten", "depthwise"], ids=str)
+def test_a_batch_norm_after_the_linear_layer_is_left_to_do_nothing(head):
+    torch.manual_seed(0)
+    embedder = build_embedder(replace(SMALL, head=head)).eval()
+    norm = whitened(embedder, torch.randn(80, 6), LABELS).head.norm
+    values = torch.randn(80, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(norm(values), values + norm.bias)
+    assert bool(norm.bias.any()) == (embedder.head.linear.bias is None)
+
+
+def test_it_takes_two_images_of_a_person():
     with pytest.raises(ValueError, match="no identity has two images"):
         within_class_whitening(torch.randn(5, 6), np.arange(5))
-    normed = build_embedder(ModelConfig(backbone="small", embedding_size=6, image_size=32, embedding_norm=True))
-    with pytest.raises(ValueError, match="BatchNorm"):
-        whitened(normed, torch.randn(80, 6), LABELS)

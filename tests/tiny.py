@@ -6,17 +6,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from common.config import ModelConfig
+from common.config import ModelConfig, make_config
 
 LIGHT = {
-    "inception_resnet_v1": {"image_size": 75, "max_parameters": 30_000_000},  # smaller it does not come
+    "inception_resnet_v1": {
+        "backbone": {"name": "inception_resnet_v1", "blocks": [1, 1, 1]},
+        "image_size": 75,  # smaller it does not come
+        "max_parameters": 30_000_000,
+    },
     "resnet_ir": {"backbone": {"name": "resnet_ir", "units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
 }
 
 
 def light_model(backbone: str, **fields: Any) -> ModelConfig:
     """The settings of a model that is as quick to build and run as this backbone allows, and the fields given."""
-    return ModelConfig(**{"backbone": backbone, "image_size": 32, **LIGHT.get(backbone, {}), **fields})
+    return make_config({"model": {"backbone": backbone, "image_size": 32, **LIGHT.get(backbone, {}), **fields}}).model
 
 
 def draw_people(root: Path, people: int = 12, photographs: int = 5, side: int = 40, suffix: str = "png") -> Path:

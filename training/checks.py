@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from common.config import Config
+from common.config import MOST_IMAGES, Config
 from common.errors import InputError
 from datasets.manifest import Manifest
 from distributed.processes import world_size
@@ -24,7 +24,7 @@ def check_settings(config: Config, faces: Manifest, *sections: str) -> None:
     """
     for section in sections:
         stage = getattr(config, section)
-        _check_batch(config, section)
+        _check_batch(config, section, len(faces.identities))
         OPTIMIZERS.build(stage.optimizer, groups=[{"params": [torch.nn.Parameter(torch.zeros(1))]}], lr=stage.lr)
         if stage.epochs:
             SCHEDULES.build(stage.schedule, epochs=stage.epochs)
@@ -33,14 +33,16 @@ def check_settings(config: Config, faces: Manifest, *sections: str) -> None:
         recipe.check(config, faces, **options)
 
 
-def _check_batch(config: Config, section: str) -> None:
+def _check_batch(config: Config, section: str, people: int) -> None:
     stage = getattr(config, section)
     factors = {"batch_size": stage.batch_size}
     if section == "train":
         factors["num_instances"] = stage.num_instances
     images = math.prod(factors.values())
+    product = " x ".join(f"{section}.{name} = {value}" for name, value in factors.items())
+    if section == "train" and min(stage.batch_size, people) * stage.num_instances > MOST_IMAGES:
+        raise InputError(f"{product} asks for more than {MOST_IMAGES:,} images a batch, with {people:,} people; lower either")
     if stage.epochs and images % world_size():
-        product = " x ".join(f"{section}.{name} = {value}" for name, value in factors.items())
         raise InputError(
             f"{product} is {images} images a batch, which {world_size()} processes cannot share evenly; it should be a"
             f" multiple of {world_size()}"

@@ -16,9 +16,9 @@ class Muon(torch.optim.Adam):
     matrix_lr: learning rate of the matrices in units of `lr`. At 0.2 their entries move about as far as Adam moves its own
         (Liu et al., "Muon is Scalable for LLM Training", arXiv 2502.16982).
     momentum: of the matrices, in Nesterov's form.
-    rounds: of the iteration in `orthogonal`.
-    every: steps from one update of a matrix to its next, which is as much longer. The matrices take turns, so that each step
-        makes but a share of them orthogonal; their momentum takes in every gradient.
+    rounds: of the iteration in `orthogonal`, at least 1.
+    every: steps from one update of a matrix to its next, which is as much longer; at least 1. The matrices take turns, so
+        that each step makes but a share of them orthogonal; their momentum takes in every gradient.
     """
 
     def __init__(
@@ -31,9 +31,6 @@ class Muon(torch.optim.Adam):
         every: int,
         betas: tuple[float, float],
     ):
-        for name, value in {"rounds": rounds, "every": every}.items():
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it should be at least 1")
         super().__init__(groups, lr=lr, betas=betas, fused=True)
         self.matrix_lr, self.momentum, self.rounds, self.every = matrix_lr, momentum, rounds, every
 

@@ -4,23 +4,27 @@ Each is built with parameter groups, dictionaries of the tensor library's optimi
 `weight_decay`, `lr_scale` (factor on the learning rate) or `clip` (largest gradient norm of the group).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from common.registry import Registry
 from training.muon import Muon
 
 Groups = list[dict[str, Any]]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]  # of a running mean
 
 
-def adam(groups: Groups, lr: float, weight_decay: float = 0.0, beta1: float = 0.9, beta2: float = 0.999) -> torch.optim.Optimizer:
+def adam(
+    groups: Groups, lr: float, weight_decay: NonNegativeFloat = 0.0, beta1: Decay = 0.9, beta2: Decay = 0.999
+) -> torch.optim.Optimizer:
     """Kingma and Ba, arXiv 1412.6980."""
     return torch.optim.Adam(groups, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
 
 
 def adamw(
-    groups: Groups, lr: float, weight_decay: float = 0.01, beta1: float = 0.9, beta2: float = 0.999
+    groups: Groups, lr: float, weight_decay: NonNegativeFloat = 0.01, beta1: Decay = 0.9, beta2: Decay = 0.999
 ) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay: Loshchilov and Hutter, arXiv 1711.05101. Matrices decay, vectors do not."""
     split: Groups = []
@@ -31,7 +35,7 @@ def adamw(
     return torch.optim.AdamW([group for group in split if group["params"]], lr=lr, betas=(beta1, beta2), fused=True)
 
 
-def sgd(groups: Groups, lr: float, momentum: float = 0.9, weight_decay: float = 0.0) -> torch.optim.Optimizer:
+def sgd(groups: Groups, lr: float, momentum: Decay = 0.9, weight_decay: NonNegativeFloat = 0.0) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
 
@@ -39,12 +43,12 @@ def sgd(groups: Groups, lr: float, momentum: float = 0.9, weight_decay: float = 
 def muon(
     groups: Groups,
     lr: float,
-    matrix_lr: float = 1.0,
-    momentum: float = 0.95,
-    rounds: int = 5,
-    every: int = 1,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
+    matrix_lr: PositiveFloat = 1.0,
+    momentum: Decay = 0.95,
+    rounds: Annotated[int, Field(ge=1, le=100)] = 5,
+    every: Annotated[int, Field(ge=1, le=1000)] = 1,
+    beta1: Decay = 0.9,
+    beta2: Decay = 0.999,
 ) -> torch.optim.Optimizer:
     """Orthogonal momentum for 1x1 convolutions, Adam for the rest: see `training.muon.Muon`."""
     return Muon(groups, lr, matrix_lr, momentum, rounds, every, betas=(beta1, beta2))

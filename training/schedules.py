@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt
 
 from common.registry import Registry
 
 Schedule = Callable[[float], float]
-"""Epochs done, with fraction -> factor on the base learning rate."""
+"""Epochs done, with fraction -> factor on the base learning rate, from 0 to 1."""
+Factor = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def constant(epochs: int) -> Schedule:
@@ -14,16 +18,16 @@ def constant(epochs: int) -> Schedule:
     return lambda epoch: 1.0
 
 
-def multistep(epochs: int, milestones: Sequence[int], gamma: float = 0.1) -> Schedule:
+def multistep(epochs: int, milestones: Sequence[NonNegativeInt], gamma: Factor = 0.1) -> Schedule:
     """Times `gamma` from each milestone epoch on."""
     return lambda epoch: gamma ** sum(epoch >= milestone for milestone in milestones)
 
 
-def one_cycle(epochs: int, warmup: float = 0.2, start: float = 0.04, end: float = 1e-3) -> Schedule:
+def one_cycle(
+    epochs: int, warmup: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2, start: Factor = 0.04, end: Factor = 1e-3
+) -> Schedule:
     """Up from `start` during the first `warmup` share, then down to `end`, both along a cosine (Smith and Topin,
     "Super-Convergence", arXiv 1708.07120)."""
-    if not 0 < warmup < 1:
-        raise ValueError(f"warmup is {warmup}; it should lie between 0 and 1")
 
     def factor(epoch: float) -> float:
         share = epoch / epochs

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.config import Config, make_config, merge, read_yaml
+from common.config import Config, make_config, merge, read_layer
 from common.errors import InputError
+from datasets.cut import cut_difference
 from datasets.manifest import Manifest, Pairs
 from datasets.photographs.photographs import decode_all
 from datasets.readers.opening import check_same_split, open_reader
@@ -19,7 +20,7 @@ from distributed.memory import keep_freed_memory
 from distributed.processes import is_main_process, rank, world_size
 from models.embed import Embeddings, embed_images, join
 from models.layers.folding import folded
-from models.model_file import build_shipped, is_exported, read_model_file
+from models.model_file import is_exported, read_embedder, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
 from verification.decisions import decide, finite, threshold
 from verification.metrics import breakdown, k_fold, verification_metrics
@@ -37,14 +38,17 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     """
     layers: dict[str, Any] = {}
     for path in configs:
-        layers = merge(layers, read_yaml(path))
+        layers = merge(layers, read_layer(path))
     weight = merge(layers, overrides).get("evaluate", {}).get("model_weight")
     if not weight:
         raise InputError("which weights? pass --model_weight results/train/weights/<run>.pt")
     content = read_model_file(weight)
     stored = content["about"].get("config", {})
     meant = {"evaluate": {"flip": content["about"].get("evaluate", {}).get("flip", False)}}
-    values = merge({key: value for key, value in stored.items() if key not in ("pretext", "train")} | meant, layers)
+    values = {key: value for key, value in stored.items() if key not in ("pretext", "train")} | meant
+    if merge(layers, overrides)["evaluate"].get("pairs"):  # other photographs, of which the boxes it was trained with say nothing
+        values = merge(values, {"data": {"boxes": ""}})
+    values = merge(values, layers)
     own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
     if not config.evaluate.pairs:
@@ -65,10 +69,13 @@ class Evaluation:
         self.started = time.monotonic()
         self.pairs, self.known = open_pairs(config)
         check_output(config, self.pairs)
-        content = read_model_file(config.evaluate.model_weight)
-        embedder, self.parameters = build_shipped(content, config.model, repr(config.evaluate.model_weight))
-        self.embedder = embedder if is_exported(config.evaluate.model_weight) else folded(embedder).to(device)
-        self.calibrated = calibrated_threshold(content, config.evaluate.flip)
+        shipped = read_embedder(config.evaluate.model_weight)
+        self.parameters = shipped.parameters
+        self.embedder = shipped.embedder if is_exported(config.evaluate.model_weight) else folded(shipped.embedder).to(device)
+        self.calibrated = calibrated_threshold({"about": shipped.about}, config.evaluate.flip)
+        difference = cut_difference(shipped.about.get("cut"), self.known, repr(config.evaluate.model_weight))
+        if difference:
+            print(f"  {difference}")
         if config.evaluate.rule != "median":  # the one rule that asks for the scores
             self.threshold(np.empty(0))
         if device.type == "cpu":
@@ -141,8 +148,7 @@ class Evaluation:
 def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
     """The pairs to decide and, row for row with `pairs.file_names`, what is known of their photographs."""
     if config.evaluate.pairs:
-        pairs = read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root)
-        return pairs, Manifest.of([], pairs.root).of_files(pairs.file_names)
+        return read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root, config.data.boxes)
     if config.evaluate.data_root:
         raise InputError(f"--data_root {config.evaluate.data_root} needs --pairs; the data set's own pairs are in --data.root")
     reader = open_reader(config.data)

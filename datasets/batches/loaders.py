@@ -25,6 +25,7 @@ class Target(NamedTuple):
 
 class TrainingImages(Dataset):
     """Augmented images with their targets. What an item holds depends on the Draw alone, never on who loads it or when.
+    Steps of the augmentation are given the landmarks, too, where the photographs have them.
 
     turn: also rotate every image by a random number of quarters, which becomes the target `rotation` (Gidaris et al.,
     "Unsupervised Representation Learning by Predicting Image Rotations", arXiv 1803.07728).
@@ -39,7 +40,8 @@ class TrainingImages(Dataset):
     def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
         """{"image": uint8 [S, S, 3], target name: int64 scalar, ...}"""
         random = np.random.default_rng(draw.key)
-        image, _, mirrored = self.augmentation(Sample(self.photographs[draw.index]), random)
+        points = None if self.photographs.points is None else self.photographs.points[draw.index]
+        image, _, mirrored = self.augmentation(Sample(self.photographs[draw.index], points), random)
         item = {name: int(target[mirrored][draw.index]) for name, target in self.targets.items()}
         if self.turn:
             item[ROTATION] = int(random.integers(len(QUARTERS)))

@@ -9,6 +9,7 @@ from common.errors import InputError
 from datasets.manifest import Manifest, Pairs, codes
 
 MOST_VALUES = 100  # an attribute with more values than this is a measurement, not a condition to cover
+MOST_PAIRS = 10_000_000  # drawn at once: they are kept in memory
 
 
 def random_stream(seed: int, purpose: str) -> np.random.Generator:
@@ -31,10 +32,12 @@ def draw_pairs(manifest: Manifest, count: int, generator: np.random.Generator, c
     a combination same pairs are spread evenly over the people and different pairs drawn uniformly. If there are too few
     distinct pairs of a kind, all of them are taken and as many of the other kind. An odd `count` is rounded down.
     Photographs without an identity are left out. Time and memory grow with the photographs, not with their square.
-    Raises InputError for a `count` below 2 or if no pair of one kind exists.
+    Raises InputError for a `count` below 2 or above MOST_PAIRS or if no pair of one kind exists.
     """
-    if count < 2:
-        raise InputError(f"pairs is {count}; it should be 2 or more, one of the same and one of different people")
+    if not 2 <= count <= MOST_PAIRS:
+        raise InputError(
+            f"pairs is {count:,}; it should be 2 or more, one of the same and one of different people, up to {MOST_PAIRS:,}"
+        )
     cells = _Cells.of(manifest, cover)
     totals = np.array([[cells.same(*pair).sum(), cells.different(*pair).sum()] for pair in cells.combinations], dtype=np.int64)
     totals = totals.reshape(-1, 2)  # [combinations, 2]: how many same and different pairs there are

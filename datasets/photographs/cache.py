@@ -12,18 +12,17 @@ import json
 import os
 import re
 import shutil
-import sys
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from common.config import DataConfig
 from common.errors import InputError
 from common.files import locked
-from distributed import processes
+from common.progress import say
 
 try:
     import fcntl
@@ -33,6 +32,7 @@ except ImportError:  # Windows
 FORMAT = 1
 OURS = {kind: re.compile(rf"[0-9a-f]{{64}}\.{kind}") for kind in ("entry", "partial")}  # no other file is ever touched
 MOST_ABOUT = 4096  # bytes of JSON
+ATTEMPTS = 3  # to use a folder that somebody deletes
 PAUSE = 0.2  # seconds between two looks at what another process is writing
 GIB = 2**30
 PIECE = 2**20  # bytes read at once
@@ -65,7 +65,7 @@ class Cache:
     def entry(
         self, key: str, size: int, title: str, valid: Callable[[Entry], bool], write: Callable[[BinaryIO], About]
     ) -> Entry | None:
-        """The entry of `key`, found or written now; None if the cache cannot hold it.
+        """The entry of `key`, found or written now; None if the cache cannot hold it. Its folder may be deleted at any time.
 
         key: 64 hexadecimal digits. size: of the entry, in bytes. title: of the step, for what stderr is told. valid:
         whether an entry found may be used; if not, it is written anew. write: writes `size` bytes to the file that it is
@@ -73,8 +73,12 @@ class Cache:
         InputError if the folder cannot be used or its disk is too full.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            return self._entry(key, size, title, valid, write)
+            for _ in range(ATTEMPTS):
+                with suppress(FileNotFoundError):  # the folder was deleted after it was made or found
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    return self._entry(key, size, title, valid, write)
+            say(f"{title}: not kept, since the cache folder {str(self.folder)!r} is deleted again and again")
+            return None
         except OSError as error:
             raise InputError(
                 f"the cache folder {str(self.folder)!r} cannot be used ({error.strerror or error}); --data.cache=DIR names "
@@ -92,19 +96,19 @@ class Cache:
                 busy = not entry and self._path(key, "partial").exists()
                 claim = None if entry or busy else self._claim(key, size)
             if claim:
-                return self._write(key, size, claim, write)
+                return self._write(key, size, title, claim, write)
             if entry and valid(entry):
-                _say(f"{title}: found in {str(self.folder)!r}")
+                say(f"{title}: found in {str(self.folder)!r}")
                 return entry
             if entry:
                 self._forget(key, entry)
             elif busy:
                 if not waiting:
-                    _say(f"{title}: waiting for another process that is at it")
+                    say(f"{title}: waiting for another process that is at it")
                 waiting = True
                 time.sleep(PAUSE)
             else:
-                _say(f"{title}: not kept, since {size / GIB:,.1f} GiB are more than data.cache_gb leaves room for")
+                say(f"{title}: not kept, since {size / GIB:,.1f} GiB are more than data.cache_gb leaves room for")
                 return None
 
     def _alone(self) -> AbstractContextManager[None]:
@@ -143,8 +147,8 @@ class Cache:
     def _forget(self, key: str, entry: Entry) -> None:
         """Remove an entry that is no longer true, unless another process has already put a new one in its place."""
         path = self._path(key, "entry")
-        with self._alone(), entry.file as file:
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+        with entry.file as file, self._alone():
+            if _is(path, file):
                 path.unlink()
 
     def _claim(self, key: str, size: int) -> BinaryIO | None:
@@ -181,8 +185,8 @@ class Cache:
     def _size(self) -> int:
         return sum(path.stat().st_size for kind in OURS for path in self._files(kind))
 
-    def _write(self, key: str, size: int, claim: BinaryIO, write: Callable[[BinaryIO], About]) -> Entry:
-        """Fill a claimed file and make it an entry, whole or not at all."""
+    def _write(self, key: str, size: int, title: str, claim: BinaryIO, write: Callable[[BinaryIO], About]) -> Entry:
+        """Fill a claimed file and make it an entry, whole or not at all; of a deleted folder only this process has it."""
         partial = self._path(key, "partial")
         try:
             about = {"format": FORMAT, "key": key, "size": size, **write(claim)}
@@ -190,19 +194,28 @@ class Cache:
             claim.write(json.dumps(about).encode() + b"\n")
             claim.flush()
             os.fsync(claim.fileno())  # the rename must not reach the disk before the bytes do
-            with self._alone():
-                os.replace(partial, self._path(key, "entry"))
-                fcntl.flock(claim, fcntl.LOCK_SH)
+            with suppress(FileNotFoundError), self._alone():
+                if _is(partial, claim):
+                    os.replace(partial, self._path(key, "entry"))
+                    fcntl.flock(claim, fcntl.LOCK_SH)
+                    return Entry(claim, about)
         except BaseException:
-            with self._alone(), claim:
-                partial.unlink(missing_ok=True)
+            with claim, suppress(FileNotFoundError), self._alone():
+                if _is(partial, claim):
+                    partial.unlink()
             raise
+        say(f"{title}: not kept, since the cache folder {str(self.folder)!r} was deleted meanwhile")
         return Entry(claim, about)
 
 
 def open_cache(config: DataConfig) -> Cache | None:
     """The configured cache; None if there is to be none, or no way to share one (Windows has no flock)."""
     return Cache(config.cache, config.cache_gb, config.cache_check) if config.cache and fcntl else None
+
+
+def _is(path: Path, file: BinaryIO) -> bool:
+    """Whether `path` still is the open file: it may have been deleted, and another process may have put a new one there."""
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))
 
 
 def _read_about(file: BinaryIO, key: str, size: int) -> About | None:
@@ -226,11 +239,6 @@ def checksum(file: BinaryIO, size: int) -> int:
     for start in range(0, size, PIECE):
         total = zlib.crc32(file.read(min(PIECE, size - start)), total)
     return total
-
-
-def _say(sentence: str) -> None:
-    if processes.is_main_process():
-        print(sentence, file=sys.stderr)
 
 
 def _remove_unused(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.progress import progress
-from datasets.manifest import Manifest
+from datasets.manifest import Manifest, points_digest
 
 SETTLED = 2_000_000_000  # ns; the coarsest clock of a file system (FAT) ticks every two seconds
 NEVER = np.iinfo(np.int64).max
@@ -35,10 +35,11 @@ class Originals:
         self._changed = np.array([changed for _, changed in stamps], dtype=np.int64)
 
     def key(self, made_by: str) -> str:
-        """64 hexadecimal digits that differ for other names, stamps or face boxes, and for another maker."""
+        """64 hexadecimal digits that differ for other names, stamps, face boxes or landmarks, and for another maker."""
         boxes = self.faces.boxes
         parts = [made_by, "\0".join(self.file_names), "\0".join(self._stamps)]
         parts.append("none" if boxes is None else hashlib.sha256(boxes.tobytes()).hexdigest())
+        parts.append(points_digest(self.faces))
         return hashlib.sha256("\0\0".join(parts).encode()).hexdigest()
 
     def unsettled(self, taken: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,10 +21,12 @@ from common.progress import progress
 from datasets.manifest import Manifest
 from datasets.photographs import cutting, decoding
 from datasets.photographs.cache import About, Cache, Entry, checksum
-from datasets.photographs.cutting import square
-from datasets.photographs.decoding import read_photograph
+from datasets.photographs.cutting import square, square_points
+from datasets.photographs.decoding import read_photograph, upright_size
 from datasets.photographs.originals import Digest, Originals
 from distributed.processes import main_process_first
+
+POINT = np.dtype("<f4")
 
 DECODER = "\n".join(
     [
@@ -38,25 +40,35 @@ DECODER = "\n".join(
 """All that the pixels depend on beside the photographs: another text, and what was decoded before is not used."""
 
 
-def decode_all(faces: Manifest, side: int, title: str) -> Iterator[tuple[np.ndarray, bytes]]:
-    """Yield, in order, each photograph as uint8 [side, side, 3], cut to its face box, and the SHA-256 of its file.
+class Source(NamedTuple):
+    """What is known of a photograph that was decoded: the SHA-256 of its file, and its landmarks in pixels of the image cut
+    from it, float32 [L, 2], or None if the manifest has none."""
+
+    digest: bytes
+    points: np.ndarray | None
+
+
+def decode_all(faces: Manifest, side: int, title: str) -> Iterator[tuple[np.ndarray, Source]]:
+    """Yield, in order, each photograph as uint8 [side, side, 3], cut to its face box, and what is known of it.
 
     Raises InputError, once all were tried, that counts the unreadable files and names the first.
     """
-    file_names, boxes = faces.file_names, faces.boxes
+    file_names, boxes, points = faces.file_names, faces.boxes, faces.points
     faults: list[str] = []
 
-    def decode(index: int) -> tuple[np.ndarray, bytes] | str:
-        name = file_names[index]
+    def decode(index: int) -> tuple[np.ndarray, Source] | str:
+        box = boxes[index] if boxes is not None and np.isfinite(boxes[index]).all() else None
         try:
-            content = (faces.root / name).read_bytes()
-            if boxes is None:
-                pixels = square(read_photograph(content, side), side)
-            else:  # a box is in pixels of the full size
-                pixels = square(read_photograph(content), side, boxes[index])
+            content = (faces.root / file_names[index]).read_bytes()
+            photograph = read_photograph(content, side) if box is None else read_photograph(content)  # a box is of the full size
+            pixels = square(photograph, side, box)
+            placed = None
+            if points is not None:
+                size = upright_size(content) if box is None else photograph.shape[:2]
+                placed = square_points(points[index], size, side, box)
         except (OSError, ValueError) as error:
-            return f"{name} ({error})"
-        return pixels, hashlib.sha256(content).digest()
+            return f"{file_names[index]} ({error})"
+        return pixels, Source(hashlib.sha256(content).digest(), placed)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for decoded in progress(_in_order(pool, decode, len(file_names)), title, total=len(file_names), unit="photo"):
@@ -85,9 +97,11 @@ class Photographs:
     """The photographs of a manifest, decoded once: uint8 [N, side, side, 3] in a memory-mapped file, read-only.
 
     `digest` is the SHA-256 over all names and files, in order, as they were when decoded: it changes if any byte of the
-    data does. With a cache the file is one of its entries, which serves as long as the files (see `Originals`), the face
-    boxes, the side and the decoder are the same. Without one, or if it is too small, a nameless temporary file goes with
-    the object. Raises InputError for photographs that cannot be read and for a disk that is too full.
+    data does. `points` are the landmarks in pixels of these images, float32 [N, L, 2] as x, y, where 0, 0 is the middle of the
+    first pixel, NaN where unknown and perhaps outside the image; None if the manifest has none. With a cache the file is one of
+    its entries, which serves as long as the files (see `Originals`), the face boxes, the landmarks, the side and the decoder are
+    the same. Without one, or if it is too small, a nameless temporary file goes with the object. Raises InputError for
+    photographs that cannot be read and for a disk that is too full.
     """
 
     def __init__(self, faces: Manifest, side: int, title: str, cache: Cache | None = None):
@@ -97,6 +111,7 @@ class Photographs:
         file, about = entry or _temporary(faces, side, title)
         with file:  # the mapping has its own descriptor, which keeps an entry in use and a nameless file alive
             self.pixels = np.memmap(file, dtype=np.uint8, mode="r", shape=shape) if len(faces) else np.empty(shape, np.uint8)
+            self.points = _read_points(file, self.pixels.size, faces)
         self.digest = about["digest"]
 
     def __len__(self) -> int:
@@ -110,7 +125,7 @@ class Photographs:
 def _cached(faces: Manifest, side: int, title: str, cache: Cache) -> Entry | None:
     """The decoded photographs as an entry of the cache; None if it is too small for them."""
     originals = Originals(faces)
-    size = len(faces) * side * side * 3
+    size = _size(faces, side)
 
     def valid(entry: Entry) -> bool:
         whole = not cache.check or entry.about.get("checksum") == checksum(entry.file, size)
@@ -124,7 +139,7 @@ def _cached(faces: Manifest, side: int, title: str, cache: Cache) -> Entry | Non
 
 
 def _temporary(faces: Manifest, side: int, title: str) -> Entry:
-    size, folder = len(faces) * side * side * 3, tempfile.gettempdir()
+    size, folder = _size(faces, side), tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if size > free:
         raise InputError(
@@ -138,12 +153,33 @@ def _temporary(faces: Manifest, side: int, title: str) -> Entry:
 
 
 def _decode(faces: Manifest, side: int, title: str, file: BinaryIO, unsettled: Iterable[int] = ()) -> About:
-    """Write the pixels of all photographs to a file and return what `Originals.unchanged` will want to know."""
+    """Write the pixels of all photographs, then all points, to a file; return what `Originals.unchanged` will want to know."""
     everything, part, check, unsettled = Digest(), Digest(), 0, set(unsettled)
-    for index, (pixels, digest) in enumerate(decode_all(faces, side, title)):
+    file_names = faces.file_names
+    points = None if faces.points is None else np.empty(faces.points.shape, POINT)
+    for index, (pixels, source) in enumerate(decode_all(faces, side, title)):
         content = pixels.tobytes()
         file.write(content)
         check = zlib.crc32(content, check)
+        if points is not None:
+            points[index] = source.points
         for total in (everything, part) if index in unsettled else (everything,):
-            total.add(faces.file_names[index], digest)
+            total.add(file_names[index], source.digest)
+    if points is not None:
+        file.write(points.tobytes())
+        check = zlib.crc32(points.tobytes(), check)
     return {"digest": str(everything), "unsettled": str(part), "checksum": check}
+
+
+def _size(faces: Manifest, side: int) -> int:
+    """Bytes that `_decode` writes."""
+    return len(faces) * side * side * 3 + (0 if faces.points is None else faces.points.size * POINT.itemsize)
+
+
+def _read_points(file: BinaryIO, start: int, faces: Manifest) -> np.ndarray | None:
+    """The points that `_decode` wrote from the byte `start` on, float32 [N, L, 2]."""
+    if faces.points is None:
+        return None
+    file.seek(start)
+    content = file.read(faces.points.size * POINT.itemsize)
+    return np.frombuffer(content, POINT).reshape(faces.points.shape)

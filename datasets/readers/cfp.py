@@ -10,17 +10,20 @@ or people left out) works as long as the photographs of its folds are there.
 """
 
 import re
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from common.errors import InputError, listing
+from common.errors import InputError, listing, shortened
 from common.files import existing_folder
-from datasets.manifest import Face, Manifest, Pairs
-from datasets.readers.presence import check_files
+from datasets.manifest import BOX, Face, Manifest, Pairs
+from datasets.readers.presence import check_files, check_text
 
-LANDMARKS = 30
+PARTS = {"jaw": 9, "brow": 3, "eye": 6, "nose": 7, "mouth": 5}
+LANDMARKS = tuple(f"{part}_{number}" for part, count in PARTS.items() for number in range(count))
+"""Those of the half of the face that is seen, be it the left or the right: a mirror changes none of them into another."""
 JAW_EAR = 0  # the jaw line runs from the visible ear (0) to the chin (8)
 NOSE = slice(18, 23)  # from between the eyes over the tip to the lip
 MIRRORS = {"angle": {"left": "right", "right": "left"}}
@@ -32,7 +35,8 @@ class CFP:
     """Reader of CFP: `fold` is the test fold, `protocol` FP (frontal against profile) or FF.
 
     Attribute `angle`: frontal, or left / right for a profile whose nose points to the image's left / right. There is no
-    expression label. The face box comes from the landmarks. Raises InputError for an incomplete layout.
+    expression label. The 30 landmarks are points of the manifest, unknown where their file is absent, and the face box comes
+    from them. Raises InputError for an incomplete layout.
     """
 
     def __init__(self, root: str, fold: int = 2, protocol: str = "FP"):
@@ -59,20 +63,22 @@ class CFP:
         """Every photograph of the people in the split's folds, ordered by file name."""
         pairs = [pair for fold in self._folds_of[split] for pair in self._fold_pairs(fold)]
         people = sorted({name.split("/")[2] for pair in pairs for name in pair[:2]})
-        faces, boxes = [], []
+        faces, points = [], []
         for person in people:
             for path in sorted((self.root / "Data" / "Images" / person).glob("*/*.jpg")):
-                angle, box = self._pose(person, path.parent.name, path.stem)
+                points.append(self._points(person, path.parent.name, path.stem))
+                angle = _angle(points[-1], path.parent.name)
                 faces.append(Face(path.relative_to(self.root).as_posix(), person, {"angle": angle} if angle else {}))
-                boxes.append(box)
         if not faces:
             raise InputError(
                 f"CFP has no photographs of the people in fold {listing(self._folds_of[split])} under "
                 f"{str(self.root / 'Data' / 'Images')!r}"
             )
+        check_text((face.file_name for face in faces), repr(str(self.root)))
         manifest = Manifest.of(faces, self.root, MIRRORS)
-        manifest.table[["left", "top", "right", "bottom"]] = np.array(boxes)
-        return manifest
+        boxes = [_box(places, face.file_name.split("/")[-2]) for places, face in zip(points, faces)]
+        table = manifest.table.assign(**dict(zip(BOX, np.array(boxes).T)))
+        return replace(manifest, table=table, points=np.array(points), landmarks=LANDMARKS)
 
     def pairs(self, split: str) -> Pairs:
         """The official pairs of the split's folds, same before diff in each fold; for train, those of all its folds."""
@@ -92,7 +98,8 @@ class CFP:
                     pairs.append((self._numbered[self.protocol[0]][left], self._numbered[self.protocol[1]][right], same))
                 except (ValueError, KeyError) as error:
                     raise InputError(
-                        f"{str(path)!r} line {number} is {line!r}; it should be two numbers of the pair lists, such as 502,203"
+                        f"{str(path)!r} line {number} is {shortened(repr(line))}; it should be two numbers of the pair"
+                        f" lists, such as 502,203"
                     ) from error
         return pairs
 
@@ -108,24 +115,37 @@ class CFP:
             lists[kind] = {number: name.removeprefix("../") for number, name in fields}
         return lists
 
-    def _pose(self, person: str, kind: str, stem: str) -> tuple[str | None, tuple[float, float, float, float]]:
-        """Angle and face box from the landmarks; without landmarks a profile's angle and the box are unknown."""
+    def _points(self, person: str, kind: str, stem: str) -> np.ndarray:
+        """The landmarks of a photograph, float64 [30, 2] as x, y in pixels; NaN if their file is absent."""
         path = self.root / "Data" / "Fiducials" / person / kind / f"{stem}.txt"
         if not path.is_file():
-            return ("frontal" if kind == "frontal" else None), (np.nan,) * 4
+            return np.full((len(LANDMARKS), 2), np.nan)
         try:
             points = np.loadtxt(path, delimiter=",", ndmin=2)
         except ValueError as error:
-            raise InputError(f"{str(path)!r} should hold {LANDMARKS} lines 'x,y': {error}") from error
-        if points.shape != (LANDMARKS, 2):
-            raise InputError(f"{str(path)!r} has {points.shape[0]} landmarks; it should have {LANDMARKS}")
-        nose = points[NOSE, 0].mean()
-        half = MARGIN / 2 * np.ptp(points[:, 1])
-        # Landmarks cover one half of a frontal face, whose middle is therefore the nose, and all of a profile.
-        centre_x = nose if kind == "frontal" else (points[:, 0].min() + points[:, 0].max()) / 2
-        centre_y = (points[:, 1].min() + points[:, 1].max()) / 2
-        angle = "frontal" if kind == "frontal" else "right" if nose > points[JAW_EAR, 0] else "left"
-        return angle, (centre_x - half, centre_y - half, centre_x + half, centre_y + half)
+            raise InputError(f"{str(path)!r} should hold {len(LANDMARKS)} lines 'x,y': {error}") from error
+        if points.shape != (len(LANDMARKS), 2) or not np.isfinite(points).all():
+            raise InputError(
+                f"{str(path)!r} has {points.shape[0]} landmarks; it should have {len(LANDMARKS)}, all of two numbers"
+            )
+        return points
+
+
+def _angle(points: np.ndarray, kind: str) -> str | None:
+    """Where the nose points to; for a profile without landmarks unknown."""
+    if kind == "frontal":
+        return "frontal"
+    nose, ear = points[NOSE, 0].mean(), points[JAW_EAR, 0]
+    return None if np.isnan(nose) else "right" if nose > ear else "left"
+
+
+def _box(points: np.ndarray, kind: str) -> tuple[float, float, float, float]:
+    """The face box around the landmarks; NaN without them."""
+    half = MARGIN / 2 * np.ptp(points[:, 1])
+    # Landmarks cover one half of a frontal face, whose middle is therefore the nose, and all of a profile.
+    centre_x = points[NOSE, 0].mean() if kind == "frontal" else (points[:, 0].min() + points[:, 0].max()) / 2
+    centre_y = (points[:, 1].min() + points[:, 1].max()) / 2
+    return centre_x - half, centre_y - half, centre_x + half, centre_y + half
 
 
 def _lines(path: Path) -> list[str]:

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from common.config import DataConfig
 from common.errors import InputError
 from datasets import READERS, Reader
+from datasets.manifest import Manifest, Pairs
+from datasets.readers.boxes import below, read_boxes_csv, with_boxes
 
 OWN_PHOTOGRAPHS = ("orl", "twin")  # readers that bring photographs and need no root
 
@@ -16,7 +19,29 @@ def open_reader(config: DataConfig) -> Reader:
     name = config.reader["name"]
     if name in READERS and not config.root and name not in OWN_PHOTOGRAPHS:
         raise InputError(f"reader {name!r} needs the data set's folder: pass --data.root DIR")
-    return READERS.build(config.reader, root=config.root)
+    reader = READERS.build(config.reader, root=config.root)
+    return Boxed(reader, config.boxes) if config.boxes else reader
+
+
+class Boxed:
+    """A reader together with a CSV of face boxes and landmarks, whose file names are relative to the reader's root.
+
+    Raises InputError for a faulty CSV, and for one that lists none of a split's photographs or contradicts the reader.
+    """
+
+    def __init__(self, reader: Reader, path: str):
+        self.reader, self.path = reader, path
+        self.root: Path = reader.root
+        self._listed = read_boxes_csv(path, self.root)
+
+    def faces(self, split: str) -> Manifest:
+        """The reader's photographs, with what the CSV says of them."""
+        faces = self.reader.faces(split)
+        return with_boxes(faces, below(self._listed, faces.root), self.path)
+
+    def pairs(self, split: str) -> Pairs:
+        """The reader's pairs."""
+        return self.reader.pairs(split)
 
 
 SPLIT_OPTIONS = ("fold", "subset", "validate_share", "test_share", "split_seed")

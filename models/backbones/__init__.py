@@ -1,4 +1,4 @@
-"""Backbones: images [B, 3, H, W] float32 -> pooled features [B, out_channels]. One network per file."""
+"""Backbones: images [B, 3, H, W] float32 -> maps [B, out_channels, h, w]. One network per file."""
 
 from common.registry import Registry
 from models.backbones.efficientnet import EfficientNetB0

@@ -1,17 +1,21 @@
 """EfficientNet-B0 (Tan and Le, ICML 2019, arXiv 1905.11946) from the package efficientnet-pytorch, without its weights."""
 
+from itertools import accumulate
+
 import torch
 from efficientnet_pytorch import EfficientNet
 from efficientnet_pytorch.model import MBConvBlock
 from efficientnet_pytorch.utils import Conv2dStaticSamePadding, drop_connect
 from torch import Tensor, nn
 
+from common.ranges import Share
+from models.backbones.backbone import Backbone
 from models.layers.convolution import Conv2d, Pad
-from models.layers.pooling import pooled, squeezed
+from models.layers.pooling import squeezed
 
 
-class EfficientNetB0(nn.Module):
-    """Images [B, 3, H, W] float32 -> pooled features [B, 1280]; 4,007,548 parameters.
+class EfficientNetB0(Backbone):
+    """Images [B, 3, H, W] float32 -> maps [B, 1280, H / 32, W / 32]; 4,007,548 parameters.
 
     image_size: side H = W in pixels; TensorFlow's "same" padding of the strided convolutions depends on it.
     drop_connect: largest drop-connect rate, growing linearly with depth.
@@ -19,7 +23,11 @@ class EfficientNetB0(nn.Module):
         few hundred steps the statistics lag behind the weights, and a model that trains well validates like a random one.
     """
 
-    def __init__(self, image_size: int, drop_connect: float = 0.2, momentum: float = 0.01):
+    BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # of the seven stages
+    stride = 32
+    head = {"name": "pool"}
+
+    def __init__(self, image_size: int, drop_connect: Share = 0.2, momentum: Share = 0.01):
         super().__init__()
         self.network = EfficientNet.from_name(
             "efficientnet-b0",
@@ -39,7 +47,11 @@ class EfficientNetB0(nn.Module):
                     setattr(module, name, SameConv2d(child))
 
     def forward(self, images: Tensor) -> Tensor:
-        return pooled(self.network.extract_features(images))
+        return self.network.extract_features(images)
+
+    def stages(self) -> dict[str, nn.Module]:
+        blocks = {f"stage{number}": self.network._blocks[end - 1] for number, end in enumerate(accumulate(self.BLOCKS), 1)}
+        return {**blocks, "last": self}  # the last activation has no module of its own: the stem's is used again
 
 
 class Block(MBConvBlock):

@@ -1,25 +1,33 @@
 """Inception-ResNet-v1 (Szegedy et al., AAAI 2017, arXiv 1602.07261), as the package facenet-pytorch builds it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from common.errors import InputError
+from models.backbones.backbone import Backbone
 from models.layers.convolution import Conv2d
-from models.layers.pooling import pooled
 
 
-class InceptionResNetV1(nn.Module):
-    """Images [B, 3, H, W] float32 -> pooled features [B, 1792]; 22,564,096 parameters.
+class InceptionResNetV1(Backbone):
+    """Images [B, 3, H, W] float32 -> maps [B, 1792, h, w]; 22,564,096 parameters.
 
-    image_size: the smaller of H and W. Most strided layers do not pad: of 75 pixels one place remains, of fewer none.
+    Most strided layers do not pad: the first place takes 75 pixels and each further one, by the stride, 32 more.
+
+    image_size: the smaller of H and W.
+    blocks: residual blocks of the three kinds; one more of the last kind, without activation, ends the network.
     """
 
     SMALLEST = 75
+    MOST = 100  # blocks of a kind
+    stride = 32
+    head = {"name": "pool"}
 
-    def __init__(self, image_size: int):
+    def __init__(self, image_size: int, blocks: Sequence[int] = (5, 10, 5)):
         super().__init__()
+        if len(blocks) != 3 or not all(1 <= count <= self.MOST for count in blocks):
+            raise ValueError(f"blocks should be 3 numbers, each from 1 to {self.MOST}")
         if image_size < self.SMALLEST:
             raise InputError(
                 f"inception_resnet_v1 takes images of at least {self.SMALLEST} pixels a side, and these have {image_size};"
@@ -33,26 +41,34 @@ class InceptionResNetV1(nn.Module):
             Convolution(64, 80, 1),
             Convolution(80, 192, 3),
             Convolution(192, 256, 3, stride=2),
-            *(block35() for _ in range(5)),
+            *(block35() for _ in range(blocks[0])),
             Branches(
                 Convolution(256, 384, 3, stride=2),
                 nn.Sequential(Convolution(256, 192, 1), Convolution(192, 192, 3, padding=1), Convolution(192, 256, 3, stride=2)),
                 nn.MaxPool2d(3, stride=2),
             ),
-            *(block17() for _ in range(10)),
+            *(block17() for _ in range(blocks[1])),
             Branches(
                 nn.Sequential(Convolution(896, 256, 1), Convolution(256, 384, 3, stride=2)),
                 nn.Sequential(Convolution(896, 256, 1), Convolution(256, 256, 3, stride=2)),
                 nn.Sequential(Convolution(896, 256, 1), Convolution(256, 256, 3, padding=1), Convolution(256, 256, 3, stride=2)),
                 nn.MaxPool2d(3, stride=2),
             ),
-            *(block8(0.2, nn.ReLU()) for _ in range(5)),
+            *(block8(0.2, nn.ReLU()) for _ in range(blocks[2])),
             block8(1.0, nn.Identity()),
         )
         self.out_channels = 1792
 
     def forward(self, images: Tensor) -> Tensor:
-        return pooled(self.network(images))
+        return self.network(images)
+
+    def stages(self) -> dict[str, nn.Module]:
+        kinds = {layer.up.out_channels: layer for layer in self.network if isinstance(layer, Residual)}  # the last of each
+        return {f"stage{number}": layer for number, layer in enumerate(kinds.values(), 1)}
+
+    def map_size(self, image_size: int) -> tuple[int, int]:
+        side = (image_size - self.SMALLEST) // self.stride + 1
+        return side, side
 
 
 class Convolution(nn.Sequential):

@@ -1,24 +1,21 @@
 """MobileFaceNet (Chen et al., CCBR 2018, arXiv 1804.07573), with the widths of FaceX-Zoo (Wang et al., arXiv 2101.04407)."""
 
-import math
-
 from torch import Tensor, nn
 
+from models.backbones.backbone import Backbone
 from models.layers.convolution import Conv2d
 
 
-class MobileFaceNet(nn.Module):
-    """Images [B, 3, S, S] float32 -> features [B, 512]; 937,344 parameters at S = 112.
-
-    image_size: S. The last map is weighed place by place in one convolution as large as itself, S / 16 rounded up, so
-    the weights of another size do not fit.
-    """
+class MobileFaceNet(Backbone):
+    """Images [B, 3, H, W] float32 -> maps [B, 512, H / 16, W / 16]; 911,232 parameters, with its published head and 512
+    dimensions 1,200,512 at 112 pixels."""
 
     STAGES = ((64, 128, 4, 128), (128, 256, 6, 256), (128, 512, 2, 256))
     """Of each stage: its width, the inner width of its strided bottleneck, how many residual ones follow, and theirs."""
-    FEATURES = 512
+    stride = 16
+    head = {"name": "depthwise"}
 
-    def __init__(self, image_size: int):
+    def __init__(self):
         super().__init__()
         width = self.STAGES[0][0]
         layers = [*_convolution(3, width, 3, stride=2), *_convolution(width, width, 3, groups=width)]
@@ -26,17 +23,16 @@ class MobileFaceNet(nn.Module):
             layers += [Bottleneck(width, outputs, strided, stride=2)]
             layers += [Bottleneck(outputs, outputs, inner, stride=1) for _ in range(count)]
             width = outputs
-        self.out_channels = self.FEATURES
-        side = math.ceil(image_size / 16)
-        layers += [
-            *_convolution(width, self.FEATURES, 1),
-            Conv2d(self.FEATURES, self.FEATURES, side, groups=self.FEATURES, bias=False),
-            nn.BatchNorm2d(self.FEATURES),
-        ]
-        self.network = nn.Sequential(*layers)
+        self.out_channels = 512
+        self.network = nn.Sequential(*layers, *_convolution(width, self.out_channels, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images).flatten(1)
+        return self.network(images)
+
+    def stages(self) -> dict[str, nn.Module]:
+        strided = [place for place, layer in enumerate(self.network) if isinstance(layer, Bottleneck) and not layer.residual]
+        ends = [place + count for place, (*_, count, _) in zip(strided, self.STAGES, strict=True)]
+        return {**{f"stage{number}": self.network[end] for number, end in enumerate(ends, 1)}, "last": self.network[-1]}
 
 
 class Bottleneck(nn.Sequential):

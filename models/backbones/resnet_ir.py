@@ -1,42 +1,48 @@
 """Improved residual networks (Deng et al., CVPR 2019, arXiv 1801.07698) in the form of FaceX-Zoo (Wang et al., arXiv
 2101.04407), which has no BatchNorm between a unit's first convolution and its PReLU."""
 
-import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 from torch import Tensor, nn
 
+from models.backbones.backbone import Backbone
 from models.layers.convolution import Conv2d
 
 
-class ResNetIR(nn.Module):
-    """Images [B, 3, S, S] float32 -> features [B, 512 * (S / 16)^2], S / 16 rounded up; 30,728,384 parameters at any S.
+class ResNetIR(Backbone):
+    """Images [B, 3, H, W] float32 -> maps [B, 512, H / 16, W / 16]; 30,727,360 parameters, with its published head and 512
+    dimensions 43,574,976 at 112 pixels.
 
-    The last map is normalised and handed on place by place: at S = 112 as 25,088 features. So the embedding layer after
-    it is large, and the whole with 512 dimensions has 43,573,952 parameters.
-
-    image_size: S.
     units: residual units of the four stages: 3, 4, 14, 3 is ResNet50-ir; 3, 13, 30, 3 is 100; 3, 8, 36, 3 is 152.
     se: whether a squeeze-and-excitation ends each residual (IR-SE).
     """
 
     WIDTHS = (64, 128, 256, 512)
+    DEEPEST = 100  # units of a stage
+    stride = 16
+    head = {"name": "flatten", "dropout": 0.4}
 
-    def __init__(self, image_size: int, units: Sequence[int] = (3, 4, 14, 3), se: bool = False):
+    def __init__(self, units: Sequence[int] = (3, 4, 14, 3), se: bool = False):
         super().__init__()
-        if len(units) != len(self.WIDTHS) or min(units) < 1:
-            raise ValueError(f"units should be {len(self.WIDTHS)} numbers, each at least 1")
+        if len(units) != len(self.WIDTHS) or not all(1 <= count <= self.DEEPEST for count in units):
+            raise ValueError(f"units should be {len(self.WIDTHS)} numbers, each from 1 to {self.DEEPEST}")
         width = self.WIDTHS[0]
         layers = [Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)]
         for outputs, count in zip(self.WIDTHS, units):
             for position in range(count):
                 layers.append(Unit(width, outputs, stride=1 if position else 2, se=se))
                 width = outputs
-        self.network = nn.Sequential(*layers, nn.BatchNorm2d(width))
-        self.out_channels = width * math.ceil(image_size / 16) ** 2
+        self.network = nn.Sequential(*layers)
+        self.units = tuple(units)
+        self.out_channels = width
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images).flatten(1)
+        return self.network(images)
+
+    def stages(self) -> dict[str, nn.Module]:
+        units = [layer for layer in self.network if isinstance(layer, Unit)]
+        return {f"stage{number}": units[end - 1] for number, end in enumerate(accumulate(self.units), 1)}
 
 
 class Unit(nn.Module):

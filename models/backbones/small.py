@@ -2,13 +2,15 @@
 
 from torch import Tensor, nn
 
-from models.layers.pooling import pooled
+from models.backbones.backbone import Backbone
 
 
-class SmallNet(nn.Module):
-    """Images [B, 3, H, W] float32 -> pooled features [B, 64]; four strided 3x3 convolutions with BatchNorm and SiLU."""
+class SmallNet(Backbone):
+    """Images [B, 3, H, W] float32 -> maps [B, 64, H / 16, W / 16]; four strided 3x3 convolutions with BatchNorm and SiLU."""
 
     WIDTHS = (16, 32, 64, 64)
+    stride = 16
+    head = {"name": "pool"}
 
     def __init__(self):
         super().__init__()
@@ -21,4 +23,8 @@ class SmallNet(nn.Module):
         self.out_channels = channels
 
     def forward(self, images: Tensor) -> Tensor:
-        return pooled(self.network(images))
+        return self.network(images)
+
+    def stages(self) -> dict[str, nn.Module]:
+        activations = [layer for layer in self.network if isinstance(layer, nn.SiLU)]
+        return {f"stage{number}": layer for number, layer in enumerate(activations, 1)}

@@ -9,8 +9,6 @@ from pathlib import Path
 import onnxruntime
 import torch
 from onnx import ModelProto
-from torch import nn
-from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from models.embedder import Embedder
 
@@ -24,9 +22,7 @@ def make_graph(embedder: Embedder, image_size: int) -> bytes:
     Equal weights give equal bytes. All operators are ONNX's own.
     """
     embedder = copy.deepcopy(embedder).cpu().eval()
-    if isinstance(embedder.norm, nn.BatchNorm1d):  # the exporter folds those behind convolutions by itself
-        embedder.embedding = fuse_linear_bn_eval(embedder.embedding, embedder.norm)
-        embedder.norm = nn.Identity()
+    embedder.head.fold()  # the exporter folds BatchNorms behind convolutions by itself
     buffer = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():  # with gradients wanted, a convolution computes otherwise
         warnings.simplefilter("ignore")  # that this exporter is the older one; it needs no further package

@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from common.errors import InputError, listing
+from common.errors import InputError, listing, shortened
 from datasets.manifest import Face, Manifest, Pairs
 from datasets.pairs.draw import draw_pairs, random_stream
 from datasets.pairs.split import SPLITS, split_identities
@@ -89,7 +89,7 @@ def read_pair_list(path: Path, root: Path) -> Pairs:
             continue
         if len(fields) != 3 or fields[2] not in SAME or not all(map(PATH.fullmatch, fields[:2])):
             raise InputError(
-                f"{str(path)!r} line {number} is {line!r}; it should be two paths and 1 (same) or 0, such as "
+                f"{str(path)!r} line {number} is {shortened(repr(line))}; it should be two paths and 1 (same) or 0, such as "
                 f"'19082641/S001/L1/E01/C4.jpg 19082641/S001/L1/E01/C7.jpg 1'"
             )
         rows.append((*fields[:2], SAME[fields[2]]))

@@ -1,0 +1,40 @@
+"""All places side by side under one large linear layer, as in ArcFace (Deng et al., CVPR 2019, arXiv 1801.07698) and for
+every network of FaceX-Zoo (Wang et al., arXiv 2101.04407)."""
+
+import torch
+from torch import Tensor, nn
+
+from common.ranges import Share
+from models.heads.head import Head
+
+
+class Flatten(Head):
+    """Maps [B, C, h, w] of one size -> embeddings [B, D]: BatchNorm, dropout, linear layer, BatchNorm. The linear layer has
+    C * h * w * D weights, most of what the whole network has.
+
+    dropout: share of the values of the maps that a training step leaves out.
+    """
+
+    def __init__(self, in_channels: int, map_size: tuple[int, int], embedding_size: int, dropout: Share = 0.2):
+        super().__init__()
+        self.maps_norm = nn.BatchNorm2d(in_channels)
+        self.dropout = nn.Dropout(dropout)
+        height, width = map_size
+        self.linear = nn.Linear(in_channels * height * width, embedding_size)
+        self.norm = nn.BatchNorm1d(embedding_size)
+
+    def features(self, maps: Tensor) -> Tensor:
+        return self.dropout(self.maps_norm(maps)).flatten(1)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        super().fold()
+        norm = self.maps_norm
+        if isinstance(norm, nn.Identity):
+            return
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()  # [C], as the next
+        shift = norm.bias - norm.running_mean * scale
+        weight = self.linear.weight.unflatten(1, (norm.num_features, -1))  # [D, C, h * w]
+        self.linear.bias += weight.sum(dim=2) @ shift
+        self.linear.weight.copy_((weight * scale[:, None]).flatten(1))
+        self.maps_norm = nn.Identity()
