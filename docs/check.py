@@ -35,8 +35,9 @@ from PIL import Image
 
 import common.cli
 import common.errors
-from common.config import Config, experiment, load_yaml, make_config, merge, read_config
+from common.config import Config, experiment, make_config, merge, read_config
 from common.errors import InputError
+from common.plain import load_yaml
 from datasets import READERS
 from datasets.batches.augment import STEPS
 from datasets.manifest import Manifest
