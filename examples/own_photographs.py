@@ -26,6 +26,7 @@ from run import run
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "folder.yaml"
 QUICK = {
+    "threads": 1,
     "model": {"backbone": "small", "head": "pool", "embedding_size": 64, "image_size": 48},
     "pretext": {"epochs": 1, "recipe": {"steps": 4}},
     "train": {"epochs": 3, "recipe": {"steps": 6, "whiten": 100}},
