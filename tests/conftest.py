@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import common  # noqa: F401  # before torch: it says how threads wait
+
 CACHE = pytest.StashKey[tempfile.TemporaryDirectory]()
 
 

@@ -226,10 +226,10 @@ def test_hat_and_mask_paint_a_band_of_one_colour(name, shares, at):
         ({"name": "crop", "side": 33}, "side is 33; it should be at least 16 and at most 32"),
         ({"name": "affine", "rotation": 181}, "rotation is 181; it should be a number from 0 to 180 degrees"),
         ({"name": "affine", "scale": 1.0}, "scale is 1.0; it should be a number of at least 0 and below 1"),
-        ({"name": "affine", "scale": float("nan")}, "scale is nan"),
+        ({"name": "affine", "scale": float("nan")}, "scale is nan, which is wrong: a number should be finite"),
         ({"name": "colour", "hue": 0.6}, "hue is 0.6; it should be a number from 0 to 0.5 of the colour circle"),
         *[
-            ({"name": name, **SURE[name], option: value}, f"{option} is {value}; it should be")
+            ({"name": name, **SURE[name], option: value}, f"{option} is {value}[;,] .* should be")
             for name, options in SURE.items()
             for option in options
             if option != "side"

@@ -246,6 +246,14 @@ def test_held_out_faces_without_the_attribute_do_not_stop_the_pretext(people, tm
     assert row["validation"] == {"score": None} and "angle_accuracy" in row
 
 
+@pytest.mark.parametrize("column", ["values", "keys", "items", "to", "train", "eval", "cpu", "forward", "type", "half"])
+def test_an_attribute_may_be_named_like_anything_of_the_program(people, tmp_path, column):
+    names = open_reader(settings(people, tmp_path).data).faces("train").file_names
+    rows = [f"file_name,{column}", *(f"{name},{'left' if index % 2 else 'right'}" for index, name in enumerate(names))]
+    (people / "attributes.csv").write_text("\n".join(rows), encoding="utf-8")
+    assert solution.train_pretext(settings(people, tmp_path)).exists()
+
+
 @pytest.mark.parametrize("column", ["rotation", "tensor.name", "image", "epoch", "face id"])
 def test_attribute_names_that_cannot_be(people, column):
     (people / "attributes.csv").write_text(f"file_name,{column}\n사람00/0.png,x\n", encoding="utf-8")

@@ -141,7 +141,7 @@ def test_backslashes_and_drives_are_those_of_windows(monkeypatch, windows, name)
 
 def test_a_cell_of_megabytes_is_not_echoed(root):
     (root / "pairs.csv").write_text(f"image1,image2\na.jpg,{'b' * 5_000_000}\n")
-    with pytest.raises(InputError, match=r"b\.\.\. \(5,000,000 letters\)") as refused:
+    with pytest.raises(InputError, match=r"b\.\.\. \(5,000,000 characters\)") as refused:
         read_pairs_csv(root / "pairs.csv")
     assert len(str(refused.value)) < 1000
     (root / "pairs.csv").write_text(f"image1,image2,label\na.jpg,b.jpg,{'b' * 5_000_000}\n")

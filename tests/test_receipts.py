@@ -201,6 +201,14 @@ def test_a_receipt_may_hold_anything(tmp_path, text, message):
     assert json.loads(receipt.read_text())["data_digest"] == "d"
 
 
+def test_a_receipt_alone_keeps_nobody_from_training(tmp_path):
+    """Results are published without their weights: the receipt says what made them, on another machine perhaps."""
+    weights = carry_out(short_config(tmp_path))
+    whole = weights.read_bytes()
+    weights.unlink()
+    assert carry_out(short_config(tmp_path, seed=5)).read_bytes() != whole
+
+
 def test_a_receipt_of_weights_that_are_gone(tmp_path):
     weights = carry_out(short_config(tmp_path))
     receipt = json.loads(weights.with_suffix(".json").read_text())

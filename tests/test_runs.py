@@ -427,6 +427,7 @@ def test_each_photograph_is_embedded_once(finished, people, tmp_path, monkeypatc
 def test_photographs_cut_in_another_way_than_in_training_are_told(finished, people, tmp_path, capsys):
     """The boxes that the weights learned with are those of their own data; of a list of pairs others may be given."""
     content = load_weights(finished / "train/weights/tiny.pt")
+    assert content["about"]["cut"] == {"boxes": 0.0}
     about = content["about"] | {"cut": {"boxes": 1.0}}
     about["config"] = about["config"] | {"data": about["config"]["data"] | {"boxes": "gone.csv"}}
     save_weights(tmp_path / "boxed.pt", "embedder", content["state"], about)

@@ -81,9 +81,8 @@ def is_replaced(config: Config, files: RunFiles, identity: Mapping[str, Any]) ->
 
 def kept_although(config: Config, files: RunFiles) -> str | None:
     """How the arithmetic of the finished run that `resume` keeps differs from what is asked for now; None if it does not."""
-    if files.snapshot.exists() or not files.receipt.exists():
-        return None
-    return ", ".join(_recomputed(config, find_earlier(files))) or None
+    earlier = find_earlier(files)
+    return ", ".join(_recomputed(config, earlier)) or None if earlier and earlier.finished else None
 
 
 def find_earlier(files: RunFiles) -> Earlier | None:
@@ -91,7 +90,7 @@ def find_earlier(files: RunFiles) -> Earlier | None:
     if files.snapshot.exists():
         content = read_snapshot(files.snapshot)
         return Earlier(content["arithmetic"] | content["identity"], files.snapshot, finished=False)
-    if files.receipt.exists():
+    if files.receipt.exists() and files.weights.exists():  # a receipt alone, such as a published one, keeps nobody from training
         return Earlier(read_receipt(files.receipt), files.receipt, finished=True)
     if files.weights.exists():
         raise InputError(
