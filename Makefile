@@ -1,14 +1,23 @@
-# make run: the whole solution on the built-in data. make test: the tests. Both set up .venv first if need be.
+# make run: the whole solution on the built-in data. make test: the tests. make check: lint, format and types. make docs-check: the long
+# commands of the documentation, which take hours. All set up .venv first if need be.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test clean
+.PHONY: run test check docs-check clean
 
 run: .venv/run
 	$(BIN)/python run.py
 
 test: .venv/test
 	$(BIN)/python -m pytest -q
+
+check: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs-check: .venv/test
+	$(BIN)/python -m docs.check
 
 .venv/run: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -21,4 +30,4 @@ test: .venv/test
 	touch $@ .venv/run
 
 clean:
-	rm -rf .venv .pytest_cache .hypothesis
+	rm -rf .venv .pytest_cache .hypothesis .ruff_cache .mypy_cache
