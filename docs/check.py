@@ -36,7 +36,7 @@ from PIL import Image
 import common.cli
 import common.errors
 from common.config import Config, experiment, make_config, merge, read_config
-from common.errors import InputError
+from common.errors import InputError, listing, run_script
 from common.plain import load_yaml
 from datasets import READERS
 from datasets.batches.augment import STEPS
@@ -393,8 +393,12 @@ def carry_out_page(page: Path, folder: Path, classes: Sequence[str], runner: Run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", nargs="*", type=lambda name: Path(name).resolve(), default=PAGES, help="default: all pages")
+    pages = parser.parse_args().pages
+    absent = [str(page) for page in pages if not page.is_file()]
+    if absent:
+        raise InputError(f"there is no page {listing(absent)}; pages are {listing(PAGES, most=99)}")
     failed = 0
-    for page in parser.parse_args().pages:
+    for page in pages:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 for line in carry_out_page(page, stage(Path(folder)), ("run", "slow"), with_bash):
@@ -407,4 +411,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main, go_on="the same command starts anew")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from common.config import read_config
 from common.errors import run_script
+from common.files import existing_folder
 from datasets.photographs.cutting import square
 from datasets.photographs.decoding import read_photograph
 from datasets.readers.opening import open_reader
@@ -42,7 +43,8 @@ def main() -> None:
     out = Path(options.out)
 
     # 1. The photographs: one folder per person. Without a folder of yours, some of the synthetic people.
-    faces = Path(options.root) if options.root else synthetic_people(out / "faces", people=12)
+    what = "your folder, with one folder of photographs per person"
+    faces = existing_folder(options.root, what) if options.root else synthetic_people(out / "faces", people=12)
     print(f"1. {len(list(faces.glob('*/*')))} photographs of {len(list(faces.glob('*/')))} people in {faces}")
 
     # 2. The settings: those of configs/folder.yaml, and what is different here. On the command line this is

@@ -81,8 +81,10 @@ def is_replaced(config: Config, files: RunFiles, identity: Mapping[str, Any]) ->
 
 def kept_although(config: Config, files: RunFiles) -> str | None:
     """How the arithmetic of the finished run that `resume` keeps differs from what is asked for now; None if it does not."""
+    if files.snapshot.exists() or not files.receipt.exists():
+        return None
     earlier = find_earlier(files)
-    return ", ".join(_recomputed(config, earlier)) or None if earlier and earlier.finished else None
+    return ", ".join(_recomputed(config, earlier)) or None if earlier else None
 
 
 def find_earlier(files: RunFiles) -> Earlier | None:
