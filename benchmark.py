@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
 from benchmarks.timing import Section
 from common.config import MOST_THREADS, DataConfig
 from common.devices import compute_deterministically
@@ -86,8 +84,7 @@ def main() -> None:
         open_reader(cfp_data(options.cfp)).pairs("test")  # a wrong folder is told now, not after the other parts
     from benchmarks.report import environment, markdown, write
 
-    torch.set_num_threads(options.threads)
-    compute_deterministically()
+    compute_deterministically(options.threads)
     facts = environment(" ".join(["python benchmark.py", *sys.argv[1:]]))
     if options.files:
         from benchmarks.serving import files_section

@@ -84,8 +84,7 @@ class Apart:
 
 
 def _serve(line: Connection, threads: int, make: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
-    torch.set_num_threads(threads)
-    compute_deterministically()
+    compute_deterministically(threads)
     run = make(*arguments)
     while True:
         try:

@@ -24,9 +24,7 @@ def seed_everything(seed: int, threads: int = 0) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    compute_deterministically()
-    torch.backends.cudnn.benchmark = False
-    torch.set_num_threads(thread_count(threads))
+    compute_deterministically(thread_count(threads))
 
 
 def thread_count(threads: int) -> int:
@@ -35,9 +33,11 @@ def thread_count(threads: int) -> int:
     return threads or max(1, (os.cpu_count() or 1) // processes)
 
 
-def compute_deterministically() -> None:
-    """Allow only deterministic algorithms."""
+def compute_deterministically(threads: int) -> None:
+    """Allow only deterministic algorithms, on so many threads."""
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  # nothing here reads before it writes
 
 

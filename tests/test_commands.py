@@ -87,3 +87,26 @@ def test_the_help_shows_only_what_there_is(capsys):
             read_arguments("x", script.SHORT, ["--help"], without=script.WITHOUT)
         shown = capsys.readouterr().out
         assert {option: f"--{option} [true|false]" in shown for option in options} == options
+
+
+STARTED = """
+import os, runpy, sys
+
+class Gate:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            sys.exit(0 if os.environ.get("OMP_WAIT_POLICY") == "PASSIVE" else 3)
+
+sys.meta_path.insert(0, Gate())
+sys.argv = sys.argv[1:]
+(runpy.run_path if sys.argv[0].endswith(".py") else runpy.run_module)(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("command", ["train.py", "evaluate.py", "benchmark.py", "benchmarks.resources"])
+def test_waiting_threads_sleep_wherever_the_tensor_library_is_loaded_first(command):
+    """Spinning ones make two threads ten times slower than one beside a busy process."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    words = [sys.executable, "-c", STARTED, command, *(["score", "10"] if command == "benchmarks.resources" else [])]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
