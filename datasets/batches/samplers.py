@@ -42,6 +42,16 @@ class BatchSampler:
             position += len(batch)
 
 
+def in_rounds(size: int, batch_size: int, steps: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """`steps` batches, int64 [batch_size], of numbers below `size` in random order. Each number comes at most once in a round,
+    and after as many whole batches as a round has the next one begins, in another order."""
+    for step in range(steps):
+        place = step % (size // batch_size) * batch_size
+        if place == 0:
+            order = random.permutation(size)
+        yield order[place : place + batch_size]
+
+
 class ShuffledSampler(BatchSampler):
     """Every photograph once an epoch, in random order; a last incomplete batch is left out unless it is the only one. With
     `steps`, so many batches an epoch, from as many such rounds as it takes."""
@@ -56,18 +66,13 @@ class ShuffledSampler(BatchSampler):
                 f" --batch_size should be a multiple of {world_size()}, at most {size}"
             )
 
-        self.a_round = self.size // self.batch_size  # batches
-        self.steps = steps or self.a_round
+        self.steps = steps or self.size // self.batch_size
 
     def __len__(self) -> int:
         return self.steps
 
     def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
-        for step in range(self.steps):
-            place = step % self.a_round
-            if place == 0:
-                order = random.permutation(self.size)
-            yield order[place * self.batch_size : (place + 1) * self.batch_size]
+        return in_rounds(self.size, self.batch_size, self.steps, random)
 
 
 class PKSampler(BatchSampler):
@@ -90,18 +95,13 @@ class PKSampler(BatchSampler):
         self.members = _positions(np.asarray(labels))
         if len(self.members) < identities:
             raise InputError(f"a batch needs {identities} identities and the training set has {len(self.members)}")
-        self.a_round = len(self.members) // self.identities  # batches
-        self.steps = steps or self.a_round
+        self.steps = steps or len(self.members) // self.identities
 
     def __len__(self) -> int:
         return self.steps
 
     def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
-        for step in range(self.steps):
-            place = step % self.a_round
-            if place == 0:
-                order = random.permutation(len(self.members))
-            chosen = order[place * self.identities : (place + 1) * self.identities]
+        for chosen in in_rounds(len(self.members), self.identities, self.steps, random):
             yield np.concatenate([self._images_of(identity, random) for identity in chosen])
 
     def _images_of(self, identity: int, random: np.random.Generator) -> np.ndarray:
