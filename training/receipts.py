@@ -145,7 +145,8 @@ def git_commit() -> str | None:
     try:
         root = Path(__file__).resolve().parent.parent
         commit = _git(root, "rev-parse", "HEAD")
-        return commit + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        code = (".", ":!results")  # some logs are kept by git and change while a run goes on
+        return commit + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no", "--", *code) else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
