@@ -197,7 +197,7 @@ def test_sigkill_and_resume_ends_byte_identical(people, tmp_path, save_every):
     settings = {"train__epochs": 25, "train__validate_every": 7}
     carry_out(people, whole, **settings)
     settings["train__save_every"] = save_every  # changes no byte
-    command = [sys.executable, "run.py", *tiny_settings(people, broken, **settings), "--resume"]
+    command = [sys.executable, "run.py", "--config", str(DEFAULT_CONFIG), *tiny_settings(people, broken, **settings), "--resume"]
     killed = 0
     for least in (1, 7, 14):
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
