@@ -43,8 +43,12 @@ class Objective(nn.Module):
                     f" ({listing(self.classifiers) or 'none'}); there should be exactly one, such as softmax"
                 )
 
+    def asks_for(self, name: str) -> bool:
+        """Whether a loss asks for it: what none asks for need not be handed on."""
+        return any(name in asked for asked in self.asked.values())
+
     def forward(self, **context: Any) -> dict[str, Tensor]:
-        """Weighted scalar per term; their sum is the loss. context: what was announced as `provided`."""
+        """Weighted scalar per term; their sum is the loss. context: what was announced as `provided`, as far as asked for."""
         logits: dict[str, Tensor] = {}
         terms: dict[str, Tensor] = {}
         for name, loss in self.losses.items():

@@ -152,7 +152,8 @@ class Metric(Recipe):
             embeddings = self.network(images)  # [B, D]
         # The objective is that of the whole batch, whose hardest triplets and centers may lie with another process.
         embeddings, labels = gather(embeddings.float()), gather(batch["label"].to(device))
-        terms = self.objective(embeddings=embeddings, labels=labels, images=images)
+        context = {"images": gather(images)} if self.objective.asks_for("images") else {}
+        terms = self.objective(embeddings=embeddings, labels=labels, **context)
         return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
 
     def deployable(self) -> nn.Module:

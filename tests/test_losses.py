@@ -206,3 +206,9 @@ def test_a_loss_that_asks_for_logits_is_given_the_one_classifiers_computed_once(
 def test_a_loss_that_asks_for_what_nobody_provides_is_refused(losses, provided, message):
     with pytest.raises(InputError, match=message):
         Objective(losses, dict.fromkeys(losses, 1.0), provided)
+
+
+def test_an_objective_says_what_its_losses_ask_for():
+    """So that several processes exchange images only where a loss wants to see them."""
+    objective = build_objective([{"name": "triplet"}, {"name": "center"}], 4, identities=3)
+    assert objective.asks_for("embeddings") and objective.asks_for("labels") and not objective.asks_for("images")
