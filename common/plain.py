@@ -87,7 +87,7 @@ class PlainLoader(yaml.SafeLoader):
             raise yaml.scanner.ScannerError(None, None, f"it is nested more than {MOST_LEVELS} deep", self.get_mark())
         super().fetch_flow_collection_start(token)
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """The mapping as it is written, before `<<` lays another under it."""
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
