@@ -25,6 +25,8 @@ from tests.tiny import draw_people, tiny_settings
 from training.run import Run
 from verification.evaluation import evaluation_config
 
+pytestmark = pytest.mark.usefixtures("pictures_as_digests")
+
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory) -> Path:
@@ -37,7 +39,7 @@ def carry_out(people: Path, results: Path, *extra: str, **overrides: str) -> Pat
 
 
 @pytest.fixture(scope="module")
-def finished(people, tmp_path_factory) -> Path:
+def finished(people, tmp_path_factory, pictures_as_digests) -> Path:
     """Results of one uninterrupted run."""
     results = tmp_path_factory.mktemp("results")
     carry_out(people, results)
@@ -193,18 +195,24 @@ LONG = {"train__epochs": 25, "train__validate_every": 7}
 
 @pytest.fixture(scope="module")
 def long_run(people, tmp_path_factory) -> Path:
-    """Results of one uninterrupted run of 25 epochs."""
+    """Results of one uninterrupted run of 25 epochs, pictures included."""
     results = tmp_path_factory.mktemp("long")
-    carry_out(people, results, **LONG)
+    code, said = start("run.py", settings_of_long_run(people, results), results / "said").ended()
+    assert code == 0, said
+    (results / "said").unlink()
     return results
+
+
+def settings_of_long_run(people: Path, results: Path, **overrides: str) -> list[str]:
+    return ["--config", str(DEFAULT_CONFIG), *tiny_settings(people, results, **LONG, **overrides)]
 
 
 @pytest.mark.parametrize("save_every", [1, 4])  # changes no byte
 def test_sigkill_and_resume_ends_byte_identical(people, long_run, tmp_path, save_every):
     """The real thing: the process is killed, three times, wherever it happens to be."""
     results = tmp_path / "results"
-    settings = tiny_settings(people, results, **LONG, train__save_every=save_every)
-    command = ("run.py", ["--config", str(DEFAULT_CONFIG), *settings, "--resume"], tmp_path / "said")
+    settings = settings_of_long_run(people, results, train__save_every=save_every)
+    command = ("run.py", [*settings, "--resume"], tmp_path / "said")
     log = results / "train/logs/tiny.jsonl"
     killed = 0
     for least in (1, 7, 14):
