@@ -25,6 +25,7 @@ SHORT = {"model_weight": "evaluate.model_weight", "out": "export.out", "int8": "
 WITHOUT = (
     *("pretext", "train", "model", "similarity", "name", "results", "resume", "overwrite", "device", "data.workers"),
     *("sync_norm", "evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip", "evaluate.folds"),
+    *("identify", "templates"),
 )
 
 
