@@ -12,7 +12,7 @@ from benchmarks.networks import build, calibration, entries, multiply_adds, onnx
 from benchmarks.timing import Section, take_turns
 from common.devices import channels_last
 from common.errors import InputError
-from models.embedder import parameter_count
+from models.counts import parameter_count
 from models.model_file import read_embedder
 from models.serving.graph import make_graph
 from models.serving.quantise import quantise
