@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.leaderboard.table import Entry
 
@@ -46,10 +46,11 @@ def scatter(table: list[Entry], cost: str) -> Figure | None:
             )
         _name_the_best(axes, points)
         axes.set(xscale="log", xlabel=label, ylabel="accuracy %")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}") if _narrow(points) else NullFormatter())
-        axes.margins(x=0.12, y=0.08)
-        axes.grid(color="#dddddd", which="both")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.14, y=0.08)
+        axes.grid(color="#dddddd")
         axes.set_axisbelow(True)
         legend = axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, fontsize=9, frameon=False)
         for text in legend.get_texts():
@@ -57,14 +58,8 @@ def scatter(table: list[Entry], cost: str) -> Figure | None:
     return figure
 
 
-def _narrow(points: list[tuple[float, Entry]]) -> bool:
-    """Whether the axis spans less than a power of ten, so that it needs the numbers between them."""
-    costs = [value for value, _ in points]
-    return max(costs) < 12 * min(costs)
-
-
 def _name_the_best(axes: Axes, points: list[tuple[float, Entry]]) -> None:
-    """Each network's name above its best entry; the table is sorted, so that is its first."""
+    """Each network's name beside its best entry; the table is sorted, so that is its first."""
     best: dict[str, tuple[float, Entry]] = {}
     for value, entry in points:
         best.setdefault(entry.network, (value, entry))
@@ -72,9 +67,9 @@ def _name_the_best(axes: Axes, points: list[tuple[float, Entry]]) -> None:
         axes.annotate(
             name,
             (value, 100 * (entry.accuracy or 0.0)),
-            xytext=(0, 7),
+            xytext=(6, 0),
             textcoords="offset points",
-            ha="center",
+            va="center",
             fontsize=8,
             parse_math=False,
         )
