@@ -52,7 +52,7 @@ class GhostNet(Backbone):
                 stage.append(Bottleneck(channels, wide, outputs, kernel, 1 if position or number == 1 else 2, squeezed))
                 channels = outputs
             self.network.add_module(f"stage{number}", stage)
-        self.out_channels = wide
+        self.out_channels = wide  # as the last bottleneck is inside
         self.network.add_module("last", nn.Sequential(*convolution(channels, self.out_channels, 1, activation=relu)))
         self.stride = stem_stride * 2 ** (len(self.STAGES) - 1)
 

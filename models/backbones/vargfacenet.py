@@ -10,7 +10,7 @@ from models.backbones.backbone import Backbone
 from models.layers.blocks import Activation, SqueezeExcitation, convolution, divisible
 
 GROUP = 8  # channels that a 3x3 convolution filters together
-EPS = 2e-5  # of every BatchNorm
+EPS = 2e-5  # of every BatchNorm here; those of the head have the usual 1e-5
 layers = partial(convolution, eps=EPS)
 
 
