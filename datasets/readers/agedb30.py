@@ -1,10 +1,13 @@
 """AgeDB-30 (Moschoglou et al., CVPR Workshops 2017): pairs of photographs taken 30 years apart.
 
-03_Protocol_Images/<n>_<name>_<age>_<gender>.jpg                   as published, with
-[AgeDB_FINAL_protocol/]04_FINAL_protocol_30_years.mat              its ten folds of 600 pairs, labels 1 (same) and -1
+    03_Protocol_Images/<n>_<name>_<age>_<gender>.jpg
+    [AgeDB_FINAL_protocol/]04_FINAL_protocol_30_years.mat       ten folds of 600 pairs, labels 1 (same) and -1
 
-agedb30_align_112/<image>.jpg                                      as Face_Pytorch and others hand the aligned set on, with
-agedb_30_pair.txt                                                  6,000 lines `first second label`, labels 1 (same) and 0
+    agedb30_align_112/<image>.jpg
+    agedb_30_pair.txt                                           6,000 lines `first second label`, labels 1 (same) and 0
+
+The first is the layout as published, which FaceX-Zoo and InsightFace read; the second that in which Face_Pytorch and others
+hand the aligned photographs on.
 """
 
 from datasets.readers.agedb30_mat import read_splits
