@@ -30,7 +30,7 @@ from datasets.readers.opening import open_reader
 from datasets.readers.photographs_csv import check_roles, people_csv, read_people_csv, together
 from models.weights import file_digest
 from verification.embedding import PhotographEmbedder
-from verification.evaluation import FROM_TRAINING, evaluation_config
+from verification.evaluation import FOR_PAIRS, FROM_TRAINING, evaluation_config
 from verification.identification import cmc, largest_scores, megaface, open_set, person_ranks
 from verification.output import check_folder, check_lists, output_folder, written_together
 from verification.plots import draw_cmc
@@ -45,7 +45,7 @@ SHORT = {
     "data_root": "evaluate.data_root",
     "batch_size": "evaluate.batch_size",
 }
-WITHOUT = (*FROM_TRAINING, "templates", "evaluate.pairs", "evaluate.rule", "evaluate.folds")
+WITHOUT = (*FROM_TRAINING, "templates", *FOR_PAIRS)
 RESULT = "identification.json"
 ENDINGS = ("probes.csv", "gallery.csv", "distractors.csv", "cmc.csv", "cmc.png", RESULT)
 RANKS = 10

@@ -32,7 +32,7 @@ from models.embed import Embeddings
 from models.weights import file_digest
 from verification.decisions import finite
 from verification.embedding import PhotographEmbedder
-from verification.evaluation import FROM_TRAINING, evaluation_config
+from verification.evaluation import FOR_PAIRS, FROM_TRAINING, evaluation_config
 from verification.fusion import fuse, template_metrics, unresolved
 from verification.output import check_folder, check_lists, output_folder, written_together
 from verification.plots import draw_roc
@@ -46,7 +46,7 @@ SHORT = {
     "data_root": "evaluate.data_root",
     "batch_size": "evaluate.batch_size",
 }
-WITHOUT = (*FROM_TRAINING, "identify", "evaluate.pairs", "evaluate.rule", "evaluate.folds")
+WITHOUT = (*FROM_TRAINING, "identify", *FOR_PAIRS)
 RESULT = "templates.json"
 ENDINGS = ("template_photographs.csv", "template_pairs.csv", "template_scores.csv", "template_roc.png", RESULT)
 
