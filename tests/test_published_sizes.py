@@ -23,8 +23,16 @@ POCKETNET_M = {"name": "pocketnet", "channels": 32, "cells": 9}
         ("inception_resnet_v1", NORMED, 160, 23_482_624 + 512, None),  # published without a bias ahead of the BatchNorm
         ({"name": "pocketnet", "out_channels": 1024}, "published", 112, 1_674_944, None),
         ({**POCKETNET_M, "out_channels": 1024}, "published", 112, 2_698_112, None),
+        ({"name": "efficientnet_b0", "stem_stride": 1}, "flatten", 112, 4_007_548 + 32_116_736, 416.65),
+        ("ghostnet", "published", 112, 26_759_364, 162.73),
+        ("rexnet", "published", 112, 15_197_128, 401.96),
+        ({"name": "rexnet", "se": True}, "published", 112, 16_219_873, None),
+        ("vargfacenet", "published", 112, 5_198_292, 512.59),
+        ({"name": "vargfacenet", "width": 1.0}, "published", 112, 3_948_432, 360.5),
         # other sizes
         ("efficientnet_b0", "published", 224, 4_663_420, None),
+        ({"name": "efficientnet_b0", "stem_stride": 1}, "published", 112, 4_663_420, None),
+        ("ghostnet", "pool", 112, 2_671_428 + 961 * 512, None),
         ("efficientnet_b0", "flatten", 112, 4_007_548 + 2 * 1280 + 1280 * 16 * 512 + 3 * 512, None),
         ("mobilefacenet", "published", 96, 1_200_512 - 512 * (49 - 36), None),
         ("resnet_ir", "published", 75, 43_574_976 - 512 * 512 * (49 - 25), None),
@@ -49,6 +57,8 @@ def test_embedders(backbone, head, side, parameters, millions):
         ({"name": "squeezenext", "width": 2}, 112, 3_094_912, None),
         ({"name": "inception_resnet_v1", "norm": False}, 112, 22_549_808, None),
         ("resnet_ir", 112, 30_727_360, None),
+        ("ghostnet", 112, 2_671_428, None),
+        ("rexnet", 112, 2_349_512, None),
         ("inception_resnet_v1", 224, 22_564_096, 3_143.91 - 1_792 * 2_360 / 1e6),  # published with a classifier of 2,360
     ],
 )

@@ -8,9 +8,10 @@ from torch.nn import functional
 from common.config import ModelConfig
 from common.errors import InputError
 from models.backbones.inception_resnet import InceptionResNetV1
-from models.backbones.mobilenet_v2 import MobileNetV2, rounded
+from models.backbones.mobilenet_v2 import MobileNetV2
 from models.backbones.squeezenext import Block, SqueezeNext, same_max_pool
 from models.embedder import build_backbone, build_embedder, shapes_only
+from models.layers.blocks import divisible
 
 
 @pytest.mark.parametrize("side", [6, 7, 16, 17])
@@ -61,7 +62,7 @@ def test_channels_are_rounded_to_the_nearest_eight_that_is_no_tenth_less():
     for tenths in range(1, 4000):
         channels = tenths / 10
         nearest = min(range(8, 408, 8), key=lambda value: (abs(value - channels), -value))
-        assert rounded(channels) == (nearest if nearest >= 0.9 * channels else nearest + 8), channels
+        assert divisible(channels, 8) == (nearest if nearest >= 0.9 * channels else nearest + 8), channels
 
 
 def test_mobilenet_v2_has_larger_maps_where_its_stem_has_stride_one():

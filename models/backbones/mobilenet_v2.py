@@ -1,13 +1,15 @@
 """MobileNetV2 (Sandler et al., CVPR 2018, arXiv 1801.04381)."""
 
 from itertools import accumulate
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor, nn
 
+from common.ranges import Width
 from models.backbones.backbone import Backbone
-from models.layers.blocks import InvertedResidual, convolution, relu6
+from models.layers.blocks import InvertedResidual, convolution, divisible, relu6
+
+DIVISOR = 8  # of the numbers of channels
 
 
 class MobileNetV2(Backbone):
@@ -21,16 +23,16 @@ class MobileNetV2(Backbone):
     """Of each stage: by how much its blocks widen, its channels, how many blocks, stride of the first: table 2 of the paper."""
     head = {"name": "pool"}
 
-    def __init__(self, width: Annotated[float, Field(ge=0.1, le=4.0)] = 1.0, stem_stride: Literal[1, 2] = 2):
+    def __init__(self, width: Width = 1.0, stem_stride: Literal[1, 2] = 2):
         super().__init__()
-        channels = rounded(32 * width)
+        channels = divisible(32 * width, DIVISOR)
         layers = [*convolution(3, channels, 3, stem_stride, activation=relu6)]
         for factor, base, count, stride in self.STAGES:
-            outputs = rounded(base * width)
+            outputs = divisible(base * width, DIVISOR)
             for position in range(count):
                 layers.append(InvertedResidual(channels, outputs, factor * channels, 3, 1 if position else stride, relu6))
                 channels = outputs
-        self.out_channels = rounded(1280 * max(1.0, width))
+        self.out_channels = divisible(1280 * max(1.0, width), DIVISOR)
         self.network = nn.Sequential(*layers, *convolution(channels, self.out_channels, 1, activation=relu6))
         self.stride = 16 * stem_stride
 
@@ -41,9 +43,3 @@ class MobileNetV2(Backbone):
         blocks = [layer for layer in self.network if isinstance(layer, InvertedResidual)]
         ends = accumulate(count for _, _, count, _ in self.STAGES)
         return {**{f"stage{number}": blocks[end - 1] for number, end in enumerate(ends, 1)}, "last": self.network[-1]}
-
-
-def rounded(channels: float) -> int:
-    """To the nearest multiple of 8, at least 8, or the next one where that would take away more than a tenth."""
-    nearest = max(8, int(channels + 4) // 8 * 8)
-    return nearest if nearest >= 0.9 * channels else nearest + 8
