@@ -15,8 +15,8 @@ DIVISOR = 8  # of the numbers of channels
 class MobileNetV2(Backbone):
     """Images [B, 3, H, W] float32 -> maps [B, 1280, H / 32, W / 32]; 2,223,872 parameters.
 
-    width: factor of all channels, which are rounded to multiples of 8; the last convolution is never narrower than 1280.
-    stem_stride: of the first convolution: with 1 the maps are twice as high and wide, as face recognition likes them.
+    width: multiplies all numbers of channels, which are rounded to multiples of 8; the last one is never less than 1280.
+    stem_stride: of the first convolution. The published 2 is for 224 pixels a side; with 1 the maps are twice as high and wide.
     """
 
     STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

@@ -19,7 +19,7 @@ class SqueezeNext(Backbone):
     The first convolution does not pad, so that the maps are about H / 32 and W / 32 and never more.
 
     image_size: side H = W in pixels; TensorFlow's "same" padding of the max pooling depends on it.
-    width: factor of the channels of the blocks, in eighths; the first and the last convolution always have 64 and 128.
+    width: multiplies the channels of the blocks, in eighths; the first and the last convolution always have 64 and 128.
     blocks: residual blocks of the four stages.
     momentum: share of a batch in BatchNorm's running statistics. With the published 0.003 half of them is still what they
         started from after 230 steps; the default suits trainings of a few hundred steps, too.
@@ -34,7 +34,7 @@ class SqueezeNext(Backbone):
     def __init__(
         self,
         image_size: int,
-        width: Annotated[float, Field(ge=0.125, le=8.0, multiple_of=0.125)] = 1.0,
+        width: Annotated[float, Field(ge=0.125, le=4.0, multiple_of=0.125)] = 1.0,
         blocks: Sequence[int] = (2, 4, 14, 1),
         momentum: Share = 0.1,
     ):

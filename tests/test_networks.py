@@ -11,7 +11,6 @@ from models.backbones.inception_resnet import InceptionResNetV1
 from models.backbones.mobilenet_v2 import MobileNetV2
 from models.backbones.squeezenext import Block, SqueezeNext, same_max_pool
 from models.embedder import build_backbone, build_embedder, shapes_only
-from models.layers.blocks import divisible
 
 
 @pytest.mark.parametrize("side", [6, 7, 16, 17])
@@ -37,6 +36,13 @@ def test_squeezenext_halves_its_maps_as_published():
     assert network.map_size(224) == (7, 7) and network.map_size(112) == (4, 4) and network.map_size(16) == (1, 1)
 
 
+@pytest.mark.parametrize("side", [17, 37, 41])
+def test_squeezenext_says_the_size_of_its_maps_where_the_pooling_pads_all_around(side):
+    with shapes_only():
+        network = SqueezeNext(side, blocks=(1, 1, 1, 1)).eval()
+        assert network(torch.empty(1, 3, side, side)).shape[2:] == network.map_size(side)
+
+
 def test_the_width_leaves_the_ends_of_squeezenext_as_they_are():
     with shapes_only():
         narrow, wide = (SqueezeNext(112, width=width) for width in (0.125, 2.0))
@@ -56,13 +62,6 @@ def test_the_momentum_of_squeezenext_is_that_of_every_norm():
         networks = SqueezeNext(112), SqueezeNext(112, momentum=0.003)
     for network, momentum in zip(networks, (0.1, 0.003)):
         assert {layer.momentum for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)} == {momentum}
-
-
-def test_channels_are_rounded_to_the_nearest_eight_that_is_no_tenth_less():
-    for tenths in range(1, 4000):
-        channels = tenths / 10
-        nearest = min(range(8, 408, 8), key=lambda value: (abs(value - channels), -value))
-        assert divisible(channels, 8) == (nearest if nearest >= 0.9 * channels else nearest + 8), channels
 
 
 def test_mobilenet_v2_has_larger_maps_where_its_stem_has_stride_one():
