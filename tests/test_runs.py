@@ -13,7 +13,7 @@ import torch
 
 import evaluate
 import run as solution
-import verification.evaluation
+import verification.embedding
 from common.cli import DEFAULT_CONFIG, read_arguments
 from common.config import read_config
 from common.errors import InputError
@@ -412,7 +412,7 @@ def test_a_rule_without_a_threshold_is_told_before_anything_is_read_or_written(f
     weights = save_weights(tmp_path / "tiny.pt", "embedder", content["state"], bare)
     evaluate_again(finished, "--results", str(tmp_path))
     before = everything(tmp_path / "test")
-    monkeypatch.setattr(verification.evaluation, "decode_all", None)
+    monkeypatch.setattr(verification.embedding, "decode_all", None)
     with pytest.raises(InputError, match="should be 'calibrated'|this one has none|a number should be finite"):
         evaluate_again(finished, "--results", str(tmp_path), f"--evaluate.rule={rule}", "--model_weight", str(weights))
     assert everything(tmp_path / "test") == before
@@ -431,13 +431,13 @@ def test_weights_that_give_no_scores_leave_the_earlier_files(finished, tmp_path)
 
 def test_each_photograph_is_embedded_once(finished, people, tmp_path, monkeypatch):
     decoded = []
-    original = verification.evaluation.decode_all
+    original = verification.embedding.decode_all
 
     def counting(faces, *arguments):
         decoded.extend(faces.file_names)
         return original(faces, *arguments)
 
-    monkeypatch.setattr(verification.evaluation, "decode_all", counting)
+    monkeypatch.setattr(verification.embedding, "decode_all", counting)
     _, figures = evaluate_again(finished, "--results", str(tmp_path))
     assert len(decoded) == len(set(decoded)) == figures["images"] < 2 * figures["pairs"]
 
