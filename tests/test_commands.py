@@ -100,7 +100,7 @@ from common.devices import compute_deterministically
 
 compute_deterministically(1)
 assert torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
-print(sorted({"torch._dynamo", "torch._inductor", "sympy", "matplotlib", "onnx", "onnxruntime"} & set(sys.modules)))
+print(sorted({"torch._dynamo", "torch._inductor", "sympy", "sklearn", "matplotlib", "onnx", "onnxruntime"} & set(sys.modules)))
 """
 
 
