@@ -12,6 +12,7 @@ from common.errors import InputError
 from common.registry import name_and_options
 from models.backbones import BACKBONES
 from models.backbones.backbone import Backbone
+from models.counts import parameter_count
 from models.heads import HEADS
 from models.heads.head import Head
 
@@ -81,8 +82,3 @@ def shapes_only() -> Iterator[None]:
     """What is built inside takes no memory for its tensors, which have shapes and no values, and no random generator moves."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         yield
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Number of trainable and frozen parameters; BatchNorm statistics are not parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())

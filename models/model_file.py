@@ -8,7 +8,8 @@ from torch import nn
 
 from common.config import ModelConfig, make_config
 from common.errors import InputError
-from models.embedder import build_embedder, embedder_shapes, parameter_count
+from models.counts import parameter_count
+from models.embedder import build_embedder, embedder_shapes
 from models.serving import require_packages
 from models.weights import check_fits, fill, load_weights
 

@@ -25,7 +25,8 @@ from common.cli import read_arguments
 from common.config import ModelConfig, read_config
 from common.errors import InputError, run_script
 from models.backbones import BACKBONES
-from models.embedder import build_embedder, parameter_count
+from models.counts import parameter_count
+from models.embedder import build_embedder
 from models.heads import HEADS
 from models.model_file import build_shipped, read_model_file
 from models.network_input import network_input
@@ -112,8 +113,9 @@ def shipped(graph: bytes, config: ModelConfig) -> nn.Module:
     return build_shipped({"graph": graph, "about": {"parameters": 0}}, config, "the graph").embedder
 
 
-SIDES = {"efficientnet_b0": 75, "inception_resnet_v1": 107, "mobilefacenet": 40, "resnet_ir": 40, "small": 75}
-"""75: the paddings of EfficientNet are not symmetric. With one side more than a place remains of each map, except of B0's."""
+SIDE = 40
+SIDES = {"efficientnet_b0": 75, "inception_resnet_v1": 107}
+"""75: the paddings of EfficientNet are not symmetric; 107: more than a place remains of the map."""
 UNFOLDED = {"resnet_ir": {"BatchNormalization"}}  # those ahead of a padding convolution, where none can take them in
 CASES = [(backbone, "published") for backbone in sorted(BACKBONES)]  # an export takes seconds, so every head only once or twice
 CASES += [("small", "flatten"), ("small", "depthwise"), ("efficientnet_b0", "pool with norm")]
@@ -121,7 +123,7 @@ CASES += [("small", "flatten"), ("small", "depthwise"), ("efficientnet_b0", "poo
 
 @functools.cache
 def prepared(backbone: str, head: str) -> tuple[ModelConfig, nn.Module, bytes]:
-    size = {"image_size": SIDES[backbone], "max_parameters": 30_000_000}
+    size = {"image_size": SIDES.get(backbone, SIDE), "max_parameters": 30_000_000}
     config = light_model(backbone, head={"name": "pool", "norm": True} if head == "pool with norm" else head, **size)
     embedder = grown_up(config)
     return config, embedder, make_graph(embedder, config.image_size)

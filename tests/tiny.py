@@ -9,12 +9,15 @@ from PIL import Image
 from common.config import ModelConfig, make_config
 
 LIGHT = {
+    "ghostnet": {"backbone": {"name": "ghostnet", "width": 0.5}},
     "inception_resnet_v1": {
         "backbone": {"name": "inception_resnet_v1", "blocks": [1, 1, 1]},
         "image_size": 75,  # smaller it does not come
         "max_parameters": 30_000_000,
     },
     "resnet_ir": {"backbone": {"name": "resnet_ir", "units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
+    "rexnet": {"backbone": {"name": "rexnet", "se": True}},
+    "vargfacenet": {"backbone": {"name": "vargfacenet", "width": 0.3}},
 }
 
 

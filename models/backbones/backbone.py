@@ -15,10 +15,12 @@ class Backbone(nn.Module):
     out_channels: channels of the maps.
     stride: places that the image has, along a side, for each one of the maps: the product of all strides.
     head: the head that the network was published with, a choice from `models.heads.HEADS`.
+
+    A network that cannot read images of some size says so with an InputError in its constructor.
     """
 
     out_channels: int
-    stride: ClassVar[int]
+    stride: int
     head: ClassVar[dict[str, Any]]
 
     def stages(self) -> dict[str, nn.Module]:

@@ -7,6 +7,7 @@ from itertools import accumulate
 from torch import Tensor, nn
 
 from models.backbones.backbone import Backbone
+from models.layers.blocks import SqueezeExcitation
 from models.layers.convolution import Conv2d
 
 
@@ -48,6 +49,7 @@ class ResNetIR(Backbone):
 class Unit(nn.Module):
     """[B, C, H, W] -> [B, D, H / stride, W / stride]; no activation follows the sum, so that identities add up unhindered."""
 
+    REDUCTION = 16  # of the squeeze and excitation
     shortcut: nn.Module
 
     def __init__(self, inputs: int, outputs: int, stride: int, se: bool):
@@ -58,7 +60,7 @@ class Unit(nn.Module):
             nn.PReLU(outputs),
             Conv2d(outputs, outputs, 3, stride=stride, padding=1, bias=False),
             nn.BatchNorm2d(outputs),
-            *([SqueezeExcitation(outputs)] if se else []),
+            *([SqueezeExcitation(outputs, outputs // self.REDUCTION, bias=False)] if se else []),
         )
         if inputs != outputs:
             self.shortcut = nn.Sequential(Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
@@ -67,23 +69,3 @@ class Unit(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.residual(images) + self.shortcut(images)
-
-
-class SqueezeExcitation(nn.Module):
-    """[B, C, H, W] -> the same, each channel weighed by what all channels are on average (Hu et al., arXiv 1709.01507)."""
-
-    REDUCTION = 16
-
-    def __init__(self, channels: int):
-        super().__init__()
-        inner = channels // self.REDUCTION
-        self.weigh = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            Conv2d(channels, inner, 1, bias=False),
-            nn.ReLU(),
-            Conv2d(inner, channels, 1, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images * self.weigh(images)

@@ -13,16 +13,25 @@ class Flatten(Head):
     C * h * w * D weights, most of what the whole network has.
 
     dropout: share of the values of the maps that a training step leaves out.
+    maps_norm: the first BatchNorm. bias: of the linear layer. Some published networks go without one or the other.
     """
 
     maps_norm: nn.BatchNorm2d | nn.Identity
 
-    def __init__(self, in_channels: int, map_size: tuple[int, int], embedding_size: int, dropout: Share = 0.2):
+    def __init__(
+        self,
+        in_channels: int,
+        map_size: tuple[int, int],
+        embedding_size: int,
+        dropout: Share = 0.2,
+        maps_norm: bool = True,
+        bias: bool = True,
+    ):
         super().__init__()
-        self.maps_norm = nn.BatchNorm2d(in_channels)
+        self.maps_norm = nn.BatchNorm2d(in_channels) if maps_norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         height, width = map_size
-        self.linear = nn.Linear(in_channels * height * width, embedding_size)
+        self.linear = nn.Linear(in_channels * height * width, embedding_size, bias=bias)
         self.norm = nn.BatchNorm1d(embedding_size)
 
     def features(self, maps: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""BatchNorm folded into the layers before it: the same embeddings from fewer passes over memory."""
+"""BatchNorm folded into the layers before it, and branches into one: the same embeddings from fewer passes over memory."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -25,9 +25,14 @@ class Tracer(fx.Tracer):
 @torch.no_grad()
 def folded(network: nn.Module) -> nn.Module:
     """A copy of `network` for inference, equal to rounding, without the BatchNorms that stand right behind a convolution
-    or a linear layer that runs once and whose output nothing else reads. What `network` computes must not branch on the
-    values of its input."""
+    or a linear layer that runs once and whose output nothing else reads. Modules that have a method `fold`, such as heads and
+    blocks of parallel branches, take their own parts together first. What `network` computes must not branch on the values of
+    its input."""
     network = deepcopy(network).eval()
+    for module in list(network.modules()):
+        fold = getattr(module, "fold", None)
+        if callable(fold):
+            fold()
     graph = Tracer().trace(network)
     modules = dict(network.named_modules())
     calls = Counter(node.target for node in graph.nodes)
