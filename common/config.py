@@ -70,8 +70,8 @@ def _chosen(*choices: ChoiceLike, many: bool = False) -> Any:
 @settings
 class DataConfig(Section):
     reader: Choice = _chosen("twin")
-    """What turns the files into faces and pairs: competition, kface, cfp, cmu, orl, twin or folder; its options are its own,
-    such as {name: cfp, fold: 3}."""
+    """What turns the files into faces and pairs: competition, kface, cfp, cmu, orl, twin or folder, or for evaluate.py alone a
+    published list of pairs: lfw, cplfw, calfw, agedb30 or rfw; its options are its own, such as {name: cfp, fold: 3}."""
     root: str = ""
     """The data set's folder; empty where the reader brings its own photographs (orl, twin)."""
     boxes: str = ""
@@ -170,6 +170,9 @@ class EvaluateConfig(Section):
     """Images embedded at once, up to 65,536."""
     folds: int = Field(default=10, ge=2, le=10_000)
     """Folds of the published k-fold protocol, computed over the one set of scores (left out if there are too few pairs)."""
+    fold_rule: Literal["calibrated", "facex", "insightface"] = "calibrated"
+    """How the folds are made and decided: calibrated (threshold as for a weight file, on the other folds), or as FaceX-Zoo or
+    InsightFace do it, for figures to compare with theirs."""
 
 
 @settings

@@ -23,6 +23,7 @@ from models.layers.folding import folded
 from models.model_file import is_exported, read_embedder, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
 from verification.decisions import decide, finite, threshold
+from verification.fold_rules import check_fold_rule
 from verification.metrics import breakdown, k_fold, verification_metrics
 from verification.output import check_output, output_folder, submission_path, written_together
 from verification.report import write_report
@@ -67,6 +68,7 @@ class Evaluation:
     def __init__(self, config: Config, device: torch.device):
         self.config = config
         self.started = time.monotonic()
+        check_fold_rule(config.evaluate.fold_rule, config.similarity)
         self.pairs, self.known = open_pairs(config)
         check_output(config, self.pairs)
         shipped = read_embedder(config.evaluate.model_weight)
@@ -137,8 +139,8 @@ class Evaluation:
         return submission
 
     def _k_fold(self, scores: np.ndarray, same: np.ndarray) -> dict[str, Any] | None:
-        folds = self.config.evaluate.folds
-        return k_fold(scores, same, folds) if min(same.sum(), (~same).sum()) >= folds else None
+        folds, rule = self.config.evaluate.folds, self.config.evaluate.fold_rule
+        return k_fold(scores, same, folds, rule) if min(same.sum(), (~same).sum()) >= folds else None
 
     def _breakdown(self, attribute: str, pairs: Pairs, scores: np.ndarray, limit: float) -> list[dict]:
         first, second = (self.known.of_files(pairs.table[side]).table[attribute] for side in ("first", "second"))
@@ -169,6 +171,8 @@ def print_figures(figures: Mapping[str, Any] | None) -> None:
     folded = figures["k_fold"]
     if folded:
         title = f"{len(folded['fold_accuracies'])}-fold accuracy"
-        print(f"  {title:<18}{folded['accuracy']:8.2%} +- {folded['standard_error']:.2%} (standard error)")
+        spread = "standard_deviation" if folded["rule"] == "insightface" else "standard_error"
+        rule = "" if folded["rule"] == "calibrated" else f", rule {folded['rule']}"
+        print(f"  {title:<18}{folded['accuracy']:8.2%} +- {folded[spread]:.2%} ({spread.replace('_', ' ')}{rule})")
     print(f"  threshold         {figures['threshold']:8.4f} ({figures['threshold_rule']})")
     print(f"  {figures['parameters']:,} parameters, {figures['images']:,} photographs, {figures['seconds']:.1f} s")
