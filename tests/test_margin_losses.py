@@ -120,6 +120,31 @@ def test_a_head_equals_its_formula(cosines, name, options, logit):
     assert build(name, **options)(cosines, LABELS).item() == pytest.approx(naive(cosines, LABELS, logit), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "name, slope",
+    [
+        ("mv_softmax", lambda row, y, c: 1.12 if c > row[y] - 0.35 else 1.0),
+        ("curricularface", lambda row, y, c: 0.2 + 2 * c if c > math.cos(angle(row[y]) + 0.5) else 1.0),
+        ("circle", lambda row, y, c: max(0.0, c + 0.25)),
+        ("npcface", lambda row, y, c: 1.10 if c > math.cos(angle(row[y]) + 0.35) else 1.0),
+        ("arcnegface", lambda row, y, c: 1.2 * math.exp(-((c - arc_neg(row, y, y) / 64) ** 2) / 2)),
+    ],
+)
+def test_weights_and_margins_that_are_constants_have_no_gradient(cosines, name, slope):
+    """The gradient of another identity's cosine is scale * probability * slope, and nothing more, say by way of the margin."""
+    head = build(name).eval()
+    if name == "curricularface":
+        head.t.fill_(0.2)
+    given = cosines.clone().requires_grad_()
+    head(given, LABELS).backward()
+    own = functional.one_hot(LABELS, IDENTITIES).bool()
+    probabilities = head.class_logits(cosines, own, cosines[own][:, None]).softmax(dim=1)
+    slopes = (given.grad * len(LABELS) / (head.scale * probabilities)).tolist()
+    for found, row, y in zip(slopes, cosines.tolist(), LABELS.tolist()):
+        for j, c in enumerate(row):
+            assert j == y or found[j] == pytest.approx(slope(row, y, c), rel=1e-5, abs=1e-9)
+
+
 def test_adam_softmax_learns_a_margin_for_each_identity(cosines):
     head = build("adam_softmax")
     margins = head.margins.detach().double()
