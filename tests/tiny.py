@@ -15,10 +15,20 @@ LIGHT = {
         "image_size": 75,  # smaller it does not come
         "max_parameters": 30_000_000,
     },
+    "inception_resnet_v1 without norm": {
+        "backbone": {"name": "inception_resnet_v1", "blocks": [1, 1, 1], "norm": False},
+        "image_size": 75,
+        "max_parameters": 30_000_000,
+    },
+    "mobilenet_v2": {"backbone": {"name": "mobilenet_v2", "width": 0.35}},
+    "pocketnet": {"backbone": {"name": "pocketnet", "channels": 4, "cells": 5}},
+    "pocketnet of cifar": {"backbone": {"name": "pocketnet", "genotype": "cifar", "channels": 4, "cells": 4}},
     "resnet_ir": {"backbone": {"name": "resnet_ir", "units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
+    "squeezenext": {"backbone": {"name": "squeezenext", "blocks": [1, 1, 2, 1]}},
     "rexnet": {"backbone": {"name": "rexnet", "se": True}},
     "vargfacenet": {"backbone": {"name": "vargfacenet", "width": 0.3}},
 }
+"""The settings of a lighter version of a backbone, and, by names of their own, of variants that are tested like backbones."""
 
 
 def light_model(backbone: str, **fields: Any) -> ModelConfig:
