@@ -24,10 +24,13 @@ class Started(NamedTuple):
     process: multiprocessing.process.BaseProcess
     output: Path
 
-    def ended(self, seconds: float = 120) -> tuple[int | None, str]:
-        """Its exit code, None if it has not ended in time, and what it said."""
+    def ended(self, seconds: float = 300) -> tuple[int | None, str]:
+        """Its exit code, None if it had to be killed because it did not end in time, and what it said."""
         self.process.join(seconds)
-        return self.process.exitcode, self.output.read_text(encoding="utf-8")
+        code = self.process.exitcode
+        if code is None:
+            self.process.kill()
+        return code, self.output.read_text(encoding="utf-8")
 
 
 def start(script: str, arguments: list[str], output: Path, **environment: str) -> Started:
