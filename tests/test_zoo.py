@@ -151,11 +151,15 @@ def test_every_stage_has_maps_and_gradients(name):
 @pytest.mark.parametrize(
     ("name", "channels"),
     [
+        ("attention", [16, 32, 64, 128]),  # of width 4 in place of 64
         ("efficientnet_b0", [16, 24, 40, 80, 112, 192, 320, 1280]),
         ("inception_resnet_v1", [256, 896, 1792]),
+        ("lightcnn", [96, 192, 128, 128]),
         ("mobilefacenet", [64, 128, 128, 512]),
+        ("repvgg", [12, 24, 48, 320]),  # a quarter as wide as A0
         ("resnet_ir", [64, 128, 256, 512]),
         ("small", [16, 32, 64, 64]),
+        ("tf_nas_a", [24, 40, 80, 112, 192, 320, 1280]),
     ],
 )
 def test_stages_are_those_of_the_paper(name, channels):
