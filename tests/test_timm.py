@@ -7,10 +7,11 @@ import torch
 
 from common.config import ModelConfig
 from common.errors import InputError
-from models.backbones.timm_network import check_options, package
+from models.backbones.timm_network import check_options
 from models.counts import parameter_count
 from models.embedder import build_backbone, build_embedder, shapes_only
 from recipes.metric import check_reads
+from tests.tiny import need_timm
 
 SWIN = {"network": "swin_tiny_patch4_window7_224", "options": {"embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2]}}
 
@@ -21,18 +22,13 @@ def model(network: str, image_size: int = 32, **options) -> ModelConfig:
 
 
 @pytest.fixture
-def timm():
-    pytest.importorskip(
-        "torchvision", reason="NO TIMM: pip install -r requirements-timm.txt", exc_type=(ImportError, RuntimeError)
-    )
-    return package()
+def timm() -> None:
+    need_timm()
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(
-        InputError, match="need the packages of requirements-timm.txt .*; run 'pip install -r requirements-timm.txt'"
-    ):
+    with pytest.raises(InputError, match="of requirements-timm.txt .*; run 'pip install -r requirements-timm.txt'"):
         build_backbone(model("resnet18"))
 
 

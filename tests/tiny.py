@@ -26,14 +26,19 @@ LIGHT = {
 }
 
 
+def need_timm() -> None:
+    """Skip the test if timm is not installed."""
+    try:
+        package()
+    except InputError as absent:
+        pytest.skip(f"NO TIMM: {absent}")
+
+
 def light_model(backbone: str, **fields: Any) -> ModelConfig:
     """The settings of a model that is as quick to build and run as this backbone allows, and the fields given. A test of one
     whose package is not installed is skipped."""
     if backbone == "timm":
-        try:
-            package()
-        except InputError as absent:
-            pytest.skip(f"NO TIMM: {absent}")
+        need_timm()
     return make_config({"model": {"backbone": backbone, "image_size": 32, **LIGHT.get(backbone, {}), **fields}}).model
 
 

@@ -101,6 +101,8 @@ class Around(nn.Module):
     """[B, C, H, W] -> [B, C, H / 2, W / 2], rounded up: the map pooled and, `depth` - 1 times, what comes of that pooled again
     added to it, enlarged to its size."""
 
+    down: nn.Module
+
     def __init__(self, width: int, depth: int):
         super().__init__()
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)

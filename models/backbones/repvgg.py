@@ -1,6 +1,6 @@
 """RepVGG (Ding et al., CVPR 2021, arXiv 2101.03697): three branches a block in training, one 3x3 convolution when shipped."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Annotated, Literal
 
@@ -69,7 +69,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
-        self.stride = stride
+        self.inputs, self.outputs, self.stride = inputs, outputs, stride
         branches = [convolution(inputs, outputs, 3, stride), convolution(inputs, outputs, 1, stride)]
         if inputs == outputs and stride == 1:
             branches.append((nn.BatchNorm2d(outputs),))
@@ -85,21 +85,23 @@ class Block(nn.Module):
         trained."""
         if len(self.branches) == 1:
             return
-        kernels, biases = zip(*(as_one_kernel(branch) for branch in self.branches))
-        kernel, bias = torch.stack(kernels).sum(dim=0), torch.stack(biases).sum(dim=0)
-        outputs, inputs = kernel.shape[:2]
-        whole = Conv2d(inputs, outputs, 3, stride=self.stride, padding=1, device=kernel.device, dtype=kernel.dtype)
-        whole.weight.copy_(kernel)
-        whole.bias.copy_(bias)
+        kernels, biases = zip(*(as_one_kernel(list(branch)) for branch in self.branches.children()))
+        whole = Conv2d(self.inputs, self.outputs, 3, stride=self.stride, padding=1, device="meta")  # without values
+        whole.weight = nn.Parameter(torch.stack(kernels).sum(dim=0))
+        whole.bias = nn.Parameter(torch.stack(biases).sum(dim=0))
         self.branches = nn.ModuleList([whole])
 
 
-def as_one_kernel(branch: Iterable[nn.Module]) -> tuple[Tensor, Tensor]:
+def as_one_kernel(layers: Sequence[nn.Module]) -> tuple[Tensor, Tensor]:
     """Kernel [D, C, 3, 3] and bias [D] of the 3x3 convolution that computes a branch: a convolution, perhaps none, and its
     BatchNorm."""
-    *convolutions, norm = branch
+    norm = layers[-1]
+    assert isinstance(norm, nn.BatchNorm2d)
     mean, variance = running_statistics(norm)
-    weight = convolutions[0].weight if convolutions else torch.eye(len(mean), device=mean.device)[:, :, None, None]
+    weight = torch.eye(len(mean), device=mean.device)[:, :, None, None]  # as a 1x1 convolution
+    for layer in layers[:-1]:
+        assert isinstance(layer, nn.Conv2d)
+        weight = layer.weight
     scale = norm.weight * (variance + norm.eps).rsqrt()
     margin = (3 - weight.shape[-1]) // 2  # a 1x1 kernel is the middle of a 3x3 one
     return functional.pad(weight * scale[:, None, None, None], [margin] * 4), norm.bias - mean * scale
