@@ -9,7 +9,7 @@ from common.config import ModelConfig
 from common.errors import InputError
 from models.backbones.timm_network import check_options
 from models.counts import parameter_count
-from models.embedder import build_backbone, build_embedder, shapes_only
+from models.embedder import build_backbone, build_embedder, embedder_shapes, shapes_only
 from recipes.metric import check_reads
 from tests.tiny import need_timm
 
@@ -80,6 +80,14 @@ def test_trunks_have_the_parameters_of_the_papers_and_no_classifier(timm, networ
     with shapes_only():
         backbone = build_backbone(model(network))
     assert parameter_count(backbone) == parameters
+
+
+def test_hrnet_with_its_head_is_that_of_facex_zoo(timm):
+    head = {"name": "flatten", "dropout": 0.0, "maps_norm": False, "bias": False}
+    backbone = {"name": "timm", "network": "hrnet_w18"}
+    embedder = embedder_shapes(ModelConfig(backbone=backbone, head=head, image_size=224, max_parameters=80_000_000))
+    assert parameter_count(embedder) == 70_631_252 and parameter_count(embedder.backbone) == 19_250_004
+    assert list(embedder.backbone.stages()) == ["last"]  # the others are several maps each
 
 
 def test_options_reach_the_network(timm):

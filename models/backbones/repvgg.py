@@ -85,7 +85,7 @@ class Block(nn.Module):
         trained."""
         if len(self.branches) == 1:
             return
-        kernels, biases = zip(*(as_one_kernel(list(branch)) for branch in self.branches.children()))
+        kernels, biases = zip(*(as_one_kernel(list(branch.children())) for branch in self.branches))
         whole = Conv2d(self.inputs, self.outputs, 3, stride=self.stride, padding=1, device="meta")  # without values
         whole.weight = nn.Parameter(torch.stack(kernels).sum(dim=0))
         whole.bias = nn.Parameter(torch.stack(biases).sum(dim=0))

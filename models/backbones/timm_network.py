@@ -116,13 +116,25 @@ def try_out(backbone: Timm, image_size: int) -> Trial:
         with torch.enable_grad():
             images = torch.empty(1, 3, image_size, image_size, device="meta")
             maps = functional_call(backbone.eval(), {**weights, **buffers}, images)
-            gradients = torch.autograd.grad(maps.sum(), list(weights.values()), allow_unused=True)
     finally:
         backbone.train(training)
         for hook in hooks:
             hook.remove()
-    used = {name for name, gradient in zip(weights, gradients) if gradient is not None}
+    reached = leaves(maps)
+    used = {name for name, weight in weights.items() if id(weight) in reached}
     return Trial(tuple(maps.shape), used, infos[-1]["reduction"] if infos else image_size // maps.shape[-1], places)
+
+
+def leaves(result: Tensor) -> set[int]:
+    """The ids of the tensors that a gradient of `result` would reach."""
+    found, todo, seen = set(), [result.grad_fn], {result.grad_fn}
+    while todo:
+        node = todo.pop()
+        found.add(id(getattr(node, "variable", None)))
+        further = {before for before, _ in getattr(node, "next_functions", ()) if before is not None} - seen
+        seen |= further
+        todo += further
+    return found
 
 
 def check_options(options: Mapping[str, Any]) -> None:
