@@ -62,6 +62,7 @@ def test_options_of_the_network_are_the_users():
         ("test_vit_relpo", {}, "known: test_vit_relpos$"),
         ("hf-hub:timm/resnet18.a1_in1k", {}, "timm has no network 'hf-hub"),
         ("resnet18", {"colour": 1}, "'resnet18' with the options {'colour': 1}, for images of 32 .* cannot be built: .*colour"),
+        ("coat_tiny", {}, "cannot be used: TypeError: it has several maps in place of one"),
         ("inception_v3", {}, "for images of 32 pixels a side, cannot be used: .*Kernel size"),
         ("test_vit", {"patch_size": 15}, "ends in features|cannot be"),
     ],

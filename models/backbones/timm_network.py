@@ -69,6 +69,8 @@ class Timm(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.network.forward_features(images)
+        if not isinstance(features, Tensor):
+            raise TypeError("it has several maps in place of one")
         if features.ndim == 3 and self.grid is not None:  # [B, tokens, C]
             return features[:, self.placeless :].transpose(1, 2).unflatten(2, self.grid)
         return features.permute(0, 3, 1, 2) if self.channels_last else features
