@@ -1,13 +1,10 @@
 """The networks that are compared, with random weights: speed does not depend on what they have learned."""
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from common.config import ModelConfig
 from common.devices import channels_last
@@ -51,11 +48,3 @@ def calibration(side: int, batches: int = 4, size: int = 8) -> Iterator[np.ndarr
     random = np.random.default_rng(0)
     for _ in range(batches):
         yield random.uniform(-1, 1, (size, 3, side, side)).astype(np.float32)
-
-
-def multiply_adds(embedder: nn.Module, side: int) -> int:
-    """Multiply-additions of convolutions and linear layers for one image."""
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        copy.deepcopy(embedder)(torch.zeros(1, 3, side, side))
-    return counter.get_total_flops() // 2

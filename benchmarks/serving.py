@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.networks import build, calibration, entries, multiply_adds, onnx_embedder
+from benchmarks.networks import build, calibration, entries, onnx_embedder
 from benchmarks.timing import Section, take_turns
 from common.devices import channels_last
 from common.errors import InputError
-from models.counts import parameter_count
+from models.counts import multiply_adds, parameter_count
 from models.model_file import read_embedder
 from models.serving.graph import make_graph
 from models.serving.quantise import quantise

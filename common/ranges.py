@@ -6,3 +6,6 @@ from pydantic import Field
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 """A number from 0 to 1."""
+
+Width = Annotated[float, Field(ge=0.1, le=4.0)]
+"""What multiplies the numbers of channels of a network."""

@@ -116,8 +116,11 @@ def shipped(graph: bytes, config: ModelConfig) -> nn.Module:
 SIDE = 40
 SIDES = {"efficientnet_b0": 75, "inception_resnet_v1": 107}
 """75: the paddings of EfficientNet are not symmetric; 107: more than a place remains of the map."""
-UNFOLDED = {name: {"BatchNormalization"} for name in ("attention", "resnet_ir")}
-"""Those ahead of an activation, or of a padding convolution, where none can take them in."""
+UNFOLDED = {
+    "attention": {"BatchNormalization"},  # those ahead of an activation
+    "pocketnet": {"BatchNormalization"},  # those behind a pooling or two convolutions side by side
+    "resnet_ir": {"BatchNormalization"},  # those ahead of a padding convolution, where none can take them in
+}
 CASES = [(backbone, "published") for backbone in sorted(BACKBONES)]  # an export takes seconds, so every head only once or twice
 CASES += [("small", "flatten"), ("small", "depthwise"), ("efficientnet_b0", "pool with norm")]
 

@@ -11,11 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from common.config import ModelConfig, read_config
 from common.devices import choose_precision, mixed_precision
 from common.errors import InputError
 from models.archive import FORMAT, save_tensors
+from models.backbones import BACKBONES
 from models.counts import parameter_count
 from models.embedder import build_backbone, build_embedder
 from models.heads import HEADS
@@ -70,6 +72,22 @@ def test_only_the_pool_head_reads_images_of_other_sizes():
             else:
                 with pytest.raises(RuntimeError):
                     embedder(torch.zeros(2, 3, side, side))
+
+
+@pytest.mark.parametrize("name", sorted(HEADS))
+def test_heads_read_maps_of_unequal_sides(name):
+    """Such as those of the upper half of a face."""
+    torch.manual_seed(0)
+    head = HEADS.build(name, in_channels=6, map_size=(2, 3), embedding_size=5).eval()
+    for norm in head.modules():
+        if isinstance(norm, _BatchNorm):
+            nn.init.normal_(norm.running_mean)
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+    maps = torch.randn(4, 6, 2, 3)
+    embeddings = head(maps)
+    assert embeddings.shape == (4, 5)
+    head.fold()
+    torch.testing.assert_close(head(maps), embeddings)
 
 
 def test_backbones_refuse_what_they_cannot_be_built_with():
@@ -142,7 +160,7 @@ def test_a_training_step_is_that_of_the_package():
 def test_unknown_backbone_lists_the_known_ones():
     with pytest.raises(
         InputError,
-        match="unknown backbone 'resnet'; known: efficientnet_b0, inception_resnet_v1, mobilefacenet, resnet_ir, small",
+        match=f"unknown backbone 'resnet'; known: {', '.join(sorted(BACKBONES))}$",
     ):
         build_embedder(ModelConfig(backbone="resnet"))
 

@@ -12,6 +12,7 @@ from models.embedder import build_embedder
 from models.whitening import SHRINKAGE, whitened, within_class_whitening
 
 SMALL = ModelConfig(backbone="small", embedding_size=6, image_size=32)
+GROUPED = {"name": "depthwise", "group": 8, "inner": 16, "bias": True}
 LABELS = np.repeat(np.arange(20), 4)
 
 
@@ -37,7 +38,7 @@ def test_whitening_is_the_inverse_root_of_the_shrunk_covariance_within_people():
     np.testing.assert_allclose(whitening, whitening.T, atol=1e-12)
 
 
-@pytest.mark.parametrize("head", ["pool", {"name": "pool", "norm": True}, "flatten", "depthwise"], ids=str)
+@pytest.mark.parametrize("head", ["pool", {"name": "pool", "norm": True}, "flatten", "depthwise", GROUPED], ids=str)
 def test_the_copy_embeds_as_the_original_does_but_centred_and_whitened(head):
     torch.manual_seed(0)
     embedder = build_embedder(replace(SMALL, head=head))
@@ -60,7 +61,7 @@ def test_the_copy_embeds_as_the_original_does_but_centred_and_whitened(head):
     assert [tensor.shape for tensor in copy.state_dict().values()] == [t.shape for t in embedder.state_dict().values()]
 
 
-@pytest.mark.parametrize("head", [{"name": "pool", "norm": True}, "flatten", "depthwise"], ids=str)
+@pytest.mark.parametrize("head", [{"name": "pool", "norm": True}, "flatten", "depthwise", GROUPED], ids=str)
 def test_a_batch_norm_after_the_linear_layer_is_left_to_do_nothing(head):
     torch.manual_seed(0)
     embedder = build_embedder(replace(SMALL, head=head)).eval()

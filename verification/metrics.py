@@ -9,7 +9,8 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from common.errors import InputError
-from verification.decisions import calibrate, decide, finite
+from verification.decisions import decide, finite
+from verification.fold_rules import FOLD_RULES
 
 TARGETS = {"1e-2": 1e-2, "1e-3": 1e-3}
 
@@ -60,16 +61,27 @@ def tar_at_far(far: np.ndarray, tar: np.ndarray, target: float) -> float:
     return float(tar[far <= target].max())
 
 
-def k_fold(scores: np.ndarray, same: np.ndarray, folds: int) -> dict:
+def tar_at_nearest_far(far: np.ndarray, tar: np.ndarray, target: float) -> float:
+    """The true accept rate at the point of the curve whose false accept rate is nearest to `target`, the later of two as near.
+
+    So IJB-C's figures are usually published. The point may lie above the target, or far below it, so that no threshold keeps the
+    claim; see `tar_at_far`.
+    """
+    distance = np.abs(far - target)
+    return float(tar[np.flatnonzero(distance == distance.min())[-1]])
+
+
+def k_fold(scores: np.ndarray, same: np.ndarray, folds: int, rule: str = "calibrated") -> dict:
     """Accuracy by the k-fold protocol of LFW (Huang et al., 2007, UMass 07-49) and CFP (Sengupta et al., WACV 2016).
 
-    scores: float64 [P], finite, higher = more alike. same: bool [P]. folds: at least 2.
-    Fold i holds the i-th block, in list order, of the pairs of the same person and the i-th block of the pairs of
-    different people. For lists in the published order that gives the published folds, whether each fold's two halves
-    stand together (LFW) or all the same pairs come first (CPLFW, CALFW). Each fold is decided at the threshold that is
-    most accurate on the other folds (`calibrate`).
-    Returns accuracy (mean over the folds), standard_error (standard deviation with ddof 1 over the root of the number of
-    folds), fold_accuracies and fold_thresholds (lists, one entry a fold).
+    scores: float64 [P], finite, higher = more alike; cosines for the rule insightface. same: bool [P]. folds: at least 2.
+    rule: calibrated, facex or insightface (`verification.fold_rules`). Each fold is decided at the threshold that the rule
+    finds on the other folds. By default, calibrated, fold i holds the i-th block, in list order, of the pairs of the same
+    person and the i-th block of the pairs of different people. For lists in the published order that gives the published
+    folds, whether each fold's two halves stand together (LFW) or all the same pairs come first (CPLFW, CALFW).
+    Returns rule, accuracy (mean over the folds), standard_error (standard deviation with ddof 1 over the root of the number
+    of folds, which FaceX-Zoo reports), standard_deviation (with ddof 0, which InsightFace reports), fold_accuracies and
+    fold_thresholds (lists, one entry a fold; thresholds are scores, for insightface squared distances).
     Raises InputError if there are fewer than 2 folds, or fewer same or different pairs than folds.
     """
     scores, same = finite(scores), np.asarray(same, dtype=bool)
@@ -79,18 +91,18 @@ def k_fold(scores: np.ndarray, same: np.ndarray, folds: int) -> dict:
     if min(counts) < folds:
         given = f"{counts[0]:,} same and {counts[1]:,} different"
         raise InputError(f"{folds} folds take at least {folds} pairs of each kind; given are {given}")
-    fold = np.empty(len(same), dtype=np.int64)
-    for members in (np.flatnonzero(same), np.flatnonzero(~same)):
-        for number, block in enumerate(np.array_split(members, folds)):
-            fold[block] = number
+    steps = FOLD_RULES[rule]
+    fold, measures = steps.folds(same, folds), steps.measure(scores)
     thresholds, accuracies = [], []
     for number in range(folds):
         inside = fold == number
-        thresholds.append(calibrate(scores[~inside], same[~inside]))
-        accuracies.append(float((decide(scores[inside], thresholds[-1]) == same[inside]).mean()))
+        thresholds.append(steps.threshold(measures[~inside], same[~inside]))
+        accuracies.append(float(steps.correct(measures[inside], same[inside], thresholds[-1]).mean()))
     return {
+        "rule": rule,
         "accuracy": float(np.mean(accuracies)),
         "standard_error": float(np.std(accuracies, ddof=1) / np.sqrt(folds)),
+        "standard_deviation": float(np.std(accuracies)),
         "fold_accuracies": accuracies,
         "fold_thresholds": thresholds,
     }

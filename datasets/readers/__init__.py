@@ -5,12 +5,16 @@ from typing import Protocol
 
 from common.registry import Registry
 from datasets.manifest import Manifest, Pairs
+from datasets.readers.agedb30 import AgeDB30
 from datasets.readers.cfp import CFP
 from datasets.readers.cmu import CMU
 from datasets.readers.competition import Competition
+from datasets.readers.cross_lfw import CALFW, CPLFW
 from datasets.readers.folder import Folder
 from datasets.readers.kface import KFace
+from datasets.readers.lfw import LFW
 from datasets.readers.orl import ORL
+from datasets.readers.rfw import RFW
 from datasets.twin.reader import Twin
 
 
@@ -40,5 +44,10 @@ READERS = Registry(
         "orl": ORL,
         "twin": Twin,
         "folder": Folder,
+        "lfw": LFW,
+        "cplfw": CPLFW,
+        "calfw": CALFW,
+        "agedb30": AgeDB30,
+        "rfw": RFW,
     },
 )

@@ -1,6 +1,7 @@
 """EfficientNet-B0 (Tan and Le, ICML 2019, arXiv 1905.11946) from the package efficientnet-pytorch, without its weights."""
 
 from itertools import accumulate
+from typing import Literal
 
 import torch
 from efficientnet_pytorch import EfficientNet
@@ -21,22 +22,26 @@ class EfficientNetB0(Backbone):
     drop_connect: largest drop-connect rate, growing linearly with depth.
     momentum: share of a batch in BatchNorm's running statistics. The published 0.01 is meant for long training: within a
         few hundred steps the statistics lag behind the weights, and a model that trains well validates like a random one.
+    stem_stride: of the first convolution. 1 is for images of 112 pixels a side: maps [B, 1280, H / 16, W / 16], which FaceX-Zoo
+        (Wang et al., arXiv 2101.04407) reads with the head `flatten`. Paddings are those of the true sizes, where FaceX-Zoo
+        reckons with half of them.
     """
 
     BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # of the seven stages
-    stride = 32
     head = {"name": "pool"}
 
-    def __init__(self, image_size: int, drop_connect: Share = 0.2, momentum: Share = 0.01):
+    def __init__(self, image_size: int, drop_connect: Share = 0.2, momentum: Share = 0.01, stem_stride: Literal[1, 2] = 2):
         super().__init__()
         self.network = EfficientNet.from_name(
             "efficientnet-b0",
-            image_size=image_size,
+            image_size=image_size * 2 // stem_stride,  # the package halves it behind the first convolution
             include_top=False,
             drop_connect_rate=drop_connect,
             batch_norm_momentum=1 - momentum,  # the package counts the other way
         )
-        self.out_channels = self.network._bn1.num_features
+        self.out_channels, self.stride = self.network._bn1.num_features, 16 * stem_stride
+        if stem_stride == 1:
+            self.network._conv_stem.stride, self.network._conv_stem.static_padding = (1, 1), nn.ZeroPad2d(1)
         # The same functions, computed by kernels that are faster on a CPU.
         self.network._blocks = nn.ModuleList(Block(block) for block in self.network._blocks)
         for module in list(self.network.modules()):

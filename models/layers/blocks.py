@@ -23,6 +23,13 @@ def silu(channels: int) -> nn.Module:
     return nn.SiLU()
 
 
+def divisible(channels: float, divisor: int) -> int:
+    """The multiple of `divisor` nearest to `channels`, or the next one where that is more than a tenth smaller (from the code
+    of MobileNet; it keeps the numbers of channels of scaled networks whole)."""
+    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return nearest if nearest >= 0.9 * channels else nearest + divisor
+
+
 def convolution(
     inputs: int,
     outputs: int,

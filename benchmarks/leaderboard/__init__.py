@@ -1,0 +1,1 @@
+"""Networks and training methods compared on equal terms: the same photographs, pairs, budget and seeds."""

@@ -1,0 +1,139 @@
+"""What a leaderboard compares, from a YAML file: networks x methods x seeds, each a complete configuration."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+
+from common.cli import CONFIGS
+from common.config import Config, Section, check_values, experiment, make_config, merge, read_layer, settings
+from common.errors import InputError, brief, listing
+from common.plain import read_yaml
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.,+-]{0,59}")
+"""Of a network or method: it becomes part of file names."""
+MOST_ROWS = 10_000
+
+
+@settings
+class Budget(Section):
+    """What every row may spend on training; exactly one of the two."""
+
+    images: PositiveInt | None = None
+    """Images seen, those of the pretext included."""
+    seconds: PositiveFloat | None = None
+    """Seconds of training on this machine, by the pace of its first steps."""
+
+
+@settings
+class Block(Section):
+    """Every one of the networks with every one of the methods."""
+
+    networks: Literal["all"] | list[str] = "all"
+    methods: Literal["all"] | list[str] = "all"
+
+
+@settings
+class Description(Section):
+    """The YAML file."""
+
+    title: str
+    base: str
+    """A configuration of the project, by its name in configs/, that lies below every row."""
+    budget: Budget
+    networks: dict[str, dict[str, Any]]
+    """By name: settings of `model`, such as {backbone: mobilefacenet}."""
+    methods: dict[str, dict[str, Any]]
+    """By name: settings of any section, such as {train: {terms: [arcface]}}."""
+    about: str = ""
+    """A sentence or two under the title."""
+    shared: dict[str, Any] = Field(default_factory=dict)
+    """Settings laid on the base in every row."""
+    seeds: list[NonNegativeInt] = Field(default_factory=lambda: [0, 1], min_length=1)
+    rows: list[Block] = Field(default_factory=lambda: [Block()], min_length=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One training: `config` is complete but for the epochs that the budget allows."""
+
+    network: str
+    method: str
+    seed: int
+    config: Config
+
+    @property
+    def key(self) -> str:
+        return f"{self.network}/{self.method}/{self.seed}"
+
+    def digest(self, budget: Budget) -> str:
+        """SHA-256 of all that the result depends on beside the code and the photographs."""
+        content = {"settings": experiment(self.config), "evaluate": self.config.evaluate.flip}
+        return hashlib.sha256(json.dumps([content, dataclasses.asdict(budget)], sort_keys=True).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A leaderboard: its name is that of its file."""
+
+    name: str
+    title: str
+    about: str
+    budget: Budget
+    rows: list[Row]
+
+
+def read_experiment(path: str | Path, environment: Mapping[str, Any] | None = None) -> Experiment:
+    """The leaderboard that a YAML file describes. Raises InputError for the first fault, before anything is trained.
+
+    environment: settings laid on every row that do not change its result, such as data.cache and precision.
+    """
+    source = f"leaderboard {brief(str(path))}"
+    values = read_yaml(path)
+    check_values(values, source)
+    try:
+        described: Description = TypeAdapter(Description).validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise InputError(f"{source}: {place} is {brief(fault['input'])}, which is wrong: {fault['msg']}") from error
+    if (described.budget.images is None) == (described.budget.seconds is None):
+        raise InputError(f"{source}: budget should be either images or seconds, such as {{images: 20000}}")
+    for kind, named in (("networks", described.networks), ("methods", described.methods)):
+        if not named:
+            raise InputError(f"{source}: {kind} is empty; name at least one")
+        if odd := [name for name in named if not NAME.fullmatch(name)]:
+            raise InputError(f"{source}: {kind} has the name {brief(odd[0])}; it should be letters, digits and ' _.,+-'")
+    known = {path.stem: path for path in CONFIGS.glob("*.yaml")}
+    if described.base not in known:
+        raise InputError(f"{source}: base is {brief(described.base)}; known: {listing(sorted(known), most=99)}")
+    below = merge(dataclasses.asdict(Config()), read_layer(known[described.base]))
+    below = merge(merge(below, described.shared), environment or {})
+    pairs = list(dict.fromkeys(pair for block in described.rows for pair in _pairs(block, described, source)))
+    if len(pairs) * len(described.seeds) > MOST_ROWS:
+        raise InputError(f"{source} asks for {len(pairs) * len(described.seeds):,} trainings; at most {MOST_ROWS:,} are taken")
+    rows = []
+    for network, method in pairs:
+        layers = merge(merge(below, {"model": described.networks[network]}), described.methods[method])
+        for seed in dict.fromkeys(described.seeds):
+            config = make_config(merge(layers, {"seed": seed, "name": "row"}), f"{source}, {network} with {method}")
+            rows.append(Row(network, method, seed, config))
+    return Experiment(Path(path).stem, described.title, described.about, described.budget, rows)
+
+
+def _pairs(block: Block, described: Description, source: str) -> list[tuple[str, str]]:
+    chosen = []
+    for kind, names, known in (
+        ("networks", block.networks, described.networks),
+        ("methods", block.methods, described.methods),
+    ):
+        names = list(known) if isinstance(names, str) else names
+        if unknown := [name for name in names if name not in known]:
+            raise InputError(f"{source}: rows names the {kind} {listing(unknown)}; known: {listing(known, most=99)}")
+        chosen.append(names)
+    return [(network, method) for network in chosen[0] for method in chosen[1]]

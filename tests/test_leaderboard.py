@@ -1,0 +1,243 @@
+"""The leaderboard: what it compares, what it remembers, and what it writes."""
+
+import csv
+import dataclasses
+import io
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import leaderboard
+from benchmarks.leaderboard.budget import images_per_epoch, pretext_images, with_epochs
+from benchmarks.leaderboard.experiment import Budget, read_experiment
+from benchmarks.leaderboard.page import as_html
+from benchmarks.leaderboard.plots import as_svg, scatter
+from benchmarks.leaderboard.records import outdated, read_records, read_timings, write_records
+from benchmarks.leaderboard.table import as_csv, as_markdown, entries, explanation
+from common.errors import InputError
+from tests.tiny import draw_people
+
+SHIPPED = sorted((Path(__file__).parent.parent / "configs" / "leaderboard").glob("*.yaml"))
+NO_TIMINGS: dict[str, Any] = {"facts": {}, "networks": {}}
+
+
+def description(**changes: Any) -> dict[str, Any]:
+    return {
+        "title": "Test",
+        "base": "smoke",
+        "budget": {"images": 1000},
+        "seeds": [0, 1],
+        "networks": {"small": {"backbone": "small"}, "face": {"backbone": "mobilefacenet"}},
+        "methods": {"plain": {}, "centered": {"train": {"terms": {"center": {"weight": 0.1}}}}},
+        **changes,
+    }
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    path = folder / "test.yaml"
+    path.write_text(yaml.safe_dump(description(**changes), sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_leaderboard_can_be_read(path):
+    experiment = read_experiment(path)
+    assert experiment.name == path.stem and experiment.rows
+    assert len({row.key for row in experiment.rows}) == len(experiment.rows)
+
+
+def test_rows_are_all_networks_with_all_methods_or_those_of_the_blocks(tmp_path):
+    rows = read_experiment(written(tmp_path)).rows
+    assert [row.key for row in rows] == [f"{n}/{m}/{s}" for n in ("small", "face") for m in ("plain", "centered") for s in (0, 1)]
+    assert rows[2].config.model.backbone["name"] == "small" and rows[3].config.seed == 1
+    assert {"name": "center", "weight": 0.1} in rows[2].config.train.terms
+    blocks = [{"networks": ["face"]}, {"methods": ["plain"]}]
+    rows = read_experiment(written(tmp_path, rows=blocks, seeds=[4])).rows
+    assert [row.key for row in rows] == ["face/plain/4", "face/centered/4", "small/plain/4"]  # none twice
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": {}}, "budget should be either images or seconds"),
+        ({"budget": {"images": 1, "seconds": 1.0}}, "budget should be either"),
+        ({"budget": {"images": -5}}, "budget.images is -5, .*greater than 0"),
+        ({"base": "../smoke"}, "base is '../smoke'; known: baseline, cfp"),
+        ({"networks": {}}, "networks is empty"),
+        ({"networks": {"../x": {}}}, "networks has the name '../x'"),
+        ({"networks": {"x": {"backbon": "small"}}}, "x with plain: unknown setting 'model.backbon'"),
+        ({"rows": [{"networks": ["big"]}]}, "rows names the networks big; known: small, face"),
+        ({"seeds": []}, "seeds is .*at least 1"),
+        ({"seeds": list(range(10_000))}, "asks for 40,000 trainings"),
+        ({"colour": 1}, "colour is 1"),
+    ],
+)
+def test_a_wrong_description_is_one_sentence(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        read_experiment(written(tmp_path, **changes))
+
+
+def test_a_row_is_trained_anew_when_what_it_depends_on_has_changed(tmp_path):
+    def digests(environment: Any = None, **changes: Any) -> list[str]:
+        experiment = read_experiment(written(tmp_path, **changes), environment)
+        return [row.digest(experiment.budget) for row in experiment.rows]
+
+    first = digests()
+    assert len(set(first)) == len(first) == 8
+    assert digests({"threads": 3}) == first  # how it is carried out
+    assert not set(digests(budget={"images": 1001})) & set(first)
+    assert digests(methods={"plain": {}, "centered": {"train": {"terms": {"center": {"weight": 0.2}}}}})[:2] == first[:2]
+    assert not set(digests(shared={"model": {"image_size": 48}})) & set(first)
+
+
+def test_rows_are_chosen_by_patterns(tmp_path):
+    experiment = read_experiment(written(tmp_path))
+    assert leaderboard.selected(experiment, ["face"]) == [f"face/{m}/{s}" for m in ("plain", "centered") for s in (0, 1)]
+    assert leaderboard.selected(experiment, ["*/plain/1", "small/plain"]) == ["small/plain/0", "small/plain/1", "face/plain/1"]
+    assert len(leaderboard.selected(experiment, ["*"])) == 8
+    with pytest.raises(InputError, match="--only 'big' names no row; rows are called such as small/plain/0"):
+        leaderboard.selected(experiment, ["*", "big"])
+
+
+def record(row: Any, budget: Budget, **figures: Any) -> dict[str, Any]:
+    known = {"key": row.key, "network": row.network, "method": row.method, "seed": row.seed, "digest": row.digest(budget)}
+    return {**known, "state": "failed" if "reason" in figures else "done", **figures}
+
+
+def figures(accuracy: float, auc: float | None = 0.9) -> dict[str, Any]:
+    sizes = {"parameters": 2_000_000, "multiply_adds": 30_000_000, "image_size": 32, "pairs": 100}
+    return {"accuracy": accuracy, "auc": auc, "eer": 0.1, "images": 990, "seconds": 5.0, **sizes}
+
+
+def test_the_table_has_means_and_spreads_and_says_what_is_missing(tmp_path):
+    experiment = read_experiment(written(tmp_path))
+    rows, budget = experiment.rows, experiment.budget
+    made = [
+        record(rows[0], budget, **figures(0.7)),
+        record(rows[1], budget, **figures(0.8)),
+        record(rows[2], budget, reason="the loss is <b>not</b> finite"),
+        record(rows[4], budget, **figures(0.9)),
+        record(rows[6], Budget(images=7), **figures(0.99)),  # measured with another budget
+    ]
+    records = {one["key"]: one for one in made}
+    timings = {"facts": {}, "networks": {"small": {"ms": 1.5, "megabytes": 8.0}, "face": {"reason": "it cannot be exported: x"}}}
+    table = entries(experiment, records, timings)
+    assert [(entry.network, entry.method, entry.seeds) for entry in table] == [
+        ("face", "plain", 1),
+        ("small", "plain", 2),
+        ("small", "centered", 0),
+        ("face", "centered", 0),
+    ]
+    assert table[1].accuracy == pytest.approx(0.75) and table[1].accuracy_sd == pytest.approx(statistics.stdev([0.7, 0.8]))
+    assert table[1].ms == 1.5 and table[0].accuracy_sd is None and table[0].ms is None
+    assert table[0].reason == "1 of 2 seeds are still to be trained; it cannot be exported: x"
+    assert table[2].reason == "seed 0: the loss is <b>not</b> finite; 1 of 2 seeds are still to be trained"
+    assert outdated(experiment, records) == [rows[place].key for place in (3, 5, 6, 7)]
+    assert outdated(experiment, records, retry=True) == [rows[place].key for place in (2, 3, 5, 6, 7)]
+
+    rows_read = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert [row["accuracy"] for row in rows_read] == ["0.9", "0.75", "", ""] and rows_read[1]["ms"] == "1.5"
+    sentences = explanation(experiment, table, records, timings)
+    assert "1,000 images seen, 2 seeds" in sentences[0] and sentences[-1] == "2 of 4 rows have no figures yet."
+    text = as_markdown("Test", sentences, "command", table)
+    assert "| small | plain | 75.00 ± 7.07 | 90.00 ± 0.00 | 10.00 | 2.00 | 30 | 1.50 | 8.0 | 5 |" in text
+    page = as_html("A & B", "", sentences, "command", table, {"caption": as_svg(scatter(table, "parameters"))})
+    assert "A &amp; B" in page and "<b>" not in page and "&lt;b&gt;not" in page and page.count("<svg") == 1
+    assert not re.search(r"(src|href)=[\"']?(http|//)|@import|url\((?!#)", page)  # it needs nothing else
+
+
+def test_undefined_figures_stay_empty(tmp_path):
+    experiment = read_experiment(written(tmp_path, seeds=[0]))
+    one = record(experiment.rows[0], experiment.budget, **figures(0.7, auc=None))
+    first, *_ = table = entries(experiment, {one["key"]: one}, NO_TIMINGS)
+    assert first.auc is None and first.accuracy == 0.7
+    assert scatter(table, "milliseconds") is None and as_svg(scatter(table, "parameters")) == as_svg(scatter(table, "parameters"))
+
+
+def test_records_are_kept_in_order_and_damage_is_told(tmp_path):
+    experiment = read_experiment(written(tmp_path))
+    made = {row.key: record(row, experiment.budget, **figures(0.7)) for row in reversed(experiment.rows)}
+    path = write_records(tmp_path, experiment, made | {"gone/plain/0": {}})
+    assert list(read_records(tmp_path)) == [row.key for row in experiment.rows]
+    for content in ("[{}]", "{", "3"):
+        path.write_text(content)
+        with pytest.raises(InputError, match="rows.json' is not a leaderboard's"):
+            read_records(tmp_path)
+    assert read_timings(tmp_path) == NO_TIMINGS
+    (tmp_path / "timings.json").write_text('{"networks": {"a": 3}}')
+    with pytest.raises(InputError, match="timings.json' is not a leaderboard's"):
+        read_timings(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory) -> Path:
+    return draw_people(tmp_path_factory.mktemp("people"))
+
+
+def tiny(people: Path, **changes: Any) -> dict[str, Any]:
+    train = {"batch_size": 3, "num_instances": 3, "recipe": {"name": "metric", "whiten": 0, "steps": 0}}
+    data = {"root": str(people), "cache": "", "reader": {"name": "folder", "pairs": 40}}
+    shared = {
+        "precision": "fp32",
+        "pretext": {"epochs": 0},
+        "model": {"image_size": 24, "embedding_size": 16},
+        "data": data,
+        "train": train,
+    }
+    networks = {"small": {"backbone": "small"}, "too large": {"backbone": "inception_resnet_v1"}}
+    return description(base="folder", shared=shared, networks=networks, methods={"plain": {}}, seeds=[0], **changes)
+
+
+def test_epochs_follow_from_the_budget(people, tmp_path):
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(tiny(people)))
+    experiment = read_experiment(tmp_path / "test.yaml")
+    config = experiment.rows[0].config
+    epoch = images_per_epoch(config)
+    assert epoch and epoch % 9 == 0  # batches of 3 people, 3 images of each
+    planned, images = with_epochs(config, Budget(images=3 * epoch + 1), tmp_path)
+    assert (planned.train.epochs, planned.train.validate_every, images) == (3, 3, 3 * epoch)
+    with pytest.raises(InputError, match="the budget leaves 5 images to train with, and one epoch takes"):
+        with_epochs(config, Budget(images=5), tmp_path)
+    with_pretext = dataclasses.replace(config, pretext=dataclasses.replace(config.pretext, epochs=2, batch_size=8))
+    seen = pretext_images(with_pretext)
+    assert seen and seen % 16 == 0  # two epochs of batches of 8
+    planned, images = with_epochs(with_pretext, Budget(images=seen + epoch), tmp_path)
+    assert planned.train.epochs == 1 and images == seen + epoch  # the pretext takes its share
+    with pytest.raises(InputError, match=f"leaves {epoch - 1:,} images"):
+        with_epochs(with_pretext, Budget(images=seen + epoch - 1), tmp_path)
+
+
+def test_a_leaderboard_from_photographs_to_page_goes_on_where_it_was(people, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tiny(people, about="Two rows, one of which fails.")))
+    command = [str(path), "--results", str(tmp_path / "out"), "--threads=1", "--steps"]
+    leaderboard.main([*command, "train", "table"])
+    out = tmp_path / "out" / "tiny"
+    done, failed = json.loads((out / "rows.json").read_text())
+    assert done["state"] == "done" and 0.3 <= done["accuracy"] <= 1 and 900 < done["images"] <= 1000
+    assert failed["state"] == "failed" and "at least 75 pixels a side" in failed["reason"]
+    assert sorted(one.name for one in out.iterdir()) == [
+        "index.html",
+        "parameters.png",
+        "rows.json",
+        "table.csv",
+        "table.md",
+        "work",
+    ]
+    assert not list(out.rglob("*.pt")) and "at least 75 pixels" in (out / "table.md").read_text()
+    before = {one: one.read_bytes() for one in out.iterdir() if one.is_file()}
+    capsys.readouterr()
+    leaderboard.main([*command, "train", "table"])
+    assert "0 of 2 rows to train" in capsys.readouterr().out
+    assert {one: one.read_bytes() for one in out.iterdir() if one.is_file()} == before
+
+
+def test_a_wrong_number_of_workers_is_told(tmp_path):
+    with pytest.raises(InputError, match="--workers is 0; it should be from 1 to 64"):
+        leaderboard.main([str(written(tmp_path)), "--workers=0"])
