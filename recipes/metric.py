@@ -209,7 +209,7 @@ def check_reads(config: ModelConfig, sides: Sequence[int]) -> None:
         for side in others:
             try:
                 embedder(torch.empty(2, 3, side, side))
-            except RuntimeError as error:
+            except (RuntimeError, AssertionError) as error:  # the latter of networks of timm
                 raise InputError(
                     f"train.recipe.image_sizes holds {side}, and {config.backbone['name']} reads only images of"
                     f" model.image_size: its last layers weigh the map place by place; leave train.recipe.image_sizes empty"

@@ -8,6 +8,7 @@ from models.embedder import build_backbone, build_embedder, shapes_only
 from models.heads import HEADS
 
 NORMED = {"name": "pool", "norm": True}
+ATTENTION_92 = {"name": "attention", "modules": [1, 2, 3]}
 POCKETNET_M = {"name": "pocketnet", "channels": 32, "cells": 9}
 
 
@@ -21,6 +22,15 @@ POCKETNET_M = {"name": "pocketnet", "channels": 32, "cells": 9}
         ({"name": "resnet_ir", "units": [3, 13, 30, 3]}, "published", 112, 65_129_792, 12_076.76),
         ({"name": "resnet_ir", "units": [3, 8, 36, 3], "se": True}, "published", 112, 71_148_736, 12_308),
         ("inception_resnet_v1", NORMED, 160, 23_482_624 + 512, None),  # published without a bias ahead of the BatchNorm
+        ("tf_nas_a", "published", 112, 39_590_703, 487.51),
+        ("lightcnn", "published", 112, 11_596_320, 2_831),
+        ({"name": "repvgg", "version": "A0"}, "published", 112, 39_944_704, 1_543.41),
+        ({"name": "repvgg", "version": "B0"}, "published", 112, 46_653_696, 3_428),
+        ({"name": "repvgg", "version": "B1"}, "published", 112, 106_751_872, 13_177.4),
+        # FaceX-Zoo counts the shortcut of every residual unit; where shapes are equal, it is built but never run. In modules of
+        # 256, 512 and 1,024 channels these are 12, 9 and 6 units, and 2 of 2,048 channels end the network.
+        ("attention", "published", 112, 98_964_672 - 12 * 256**2 - 9 * 512**2 - 6 * 1024**2 - 2 * 2048**2, 6_231.66),
+        (ATTENTION_92, "published", 112, 134_562_496 - 12 * 256**2 - 18 * 512**2 - 18 * 1024**2 - 2 * 2048**2, None),
         ({"name": "pocketnet", "out_channels": 1024}, "published", 112, 1_674_944, None),
         ({**POCKETNET_M, "out_channels": 1024}, "published", 112, 2_698_112, None),
         ({"name": "efficientnet_b0", "stem_stride": 1}, "flatten", 112, 4_007_548 + 32_116_736, 416.65),
@@ -57,6 +67,7 @@ def test_embedders(backbone, head, side, parameters, millions):
         ({"name": "squeezenext", "width": 2}, 112, 3_094_912, None),
         ({"name": "inception_resnet_v1", "norm": False}, 112, 22_549_808, None),
         ("resnet_ir", 112, 30_727_360, None),
+        ("repvgg", 112, 7_827_968, None),
         ("ghostnet", 112, 2_671_428, None),
         ("rexnet", 112, 2_349_512, None),
         ("inception_resnet_v1", 224, 22_564_096, 3_143.91 - 1_792 * 2_360 / 1e6),  # published with a classifier of 2,360

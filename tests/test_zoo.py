@@ -152,15 +152,19 @@ def test_every_stage_has_maps_and_gradients(name):
 @pytest.mark.parametrize(
     ("name", "channels"),
     [
+        ("attention", [16, 32, 64, 128]),  # of width 4 in place of 64
         ("efficientnet_b0", [16, 24, 40, 80, 112, 192, 320, 1280]),
         ("ghostnet", [8, 12, 20, 56, 80, 480]),  # of width 0.5
         ("inception_resnet_v1", [256, 896, 1792]),
+        ("lightcnn", [96, 192, 128, 128]),
         ("mobilefacenet", [64, 128, 128, 512]),
+        ("repvgg", [12, 24, 48, 320]),  # a quarter as wide as A0
         ("mobilenet_v2", [8, 8, 16, 24, 32, 56, 112, 1280]),
         ("pocketnet", [16, 32, 64, 128, 512]),
         ("resnet_ir", [64, 128, 256, 512]),
         ("rexnet", [16, 38, 61, 95, 128, 185, 512]),
         ("small", [16, 32, 64, 64]),
+        ("tf_nas_a", [24, 40, 80, 112, 192, 320, 1280]),
         ("squeezenext", [32, 64, 128, 256, 128]),
         ("vargfacenet", [16, 24, 40, 80, 1024]),  # of width 0.3
     ],
