@@ -4,7 +4,6 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from losses.cosine_classifier import at_least_float32
 from losses.matching import SHORTEST, of_teacher, others, unit_rows
@@ -23,8 +22,8 @@ class Relational(nn.Module):
     1 and 2 are the ratio of the paper for metric learning.
     normalise: compare unit-length embeddings.
 
-    Student and teacher may have different numbers of dimensions. The angles of a batch are B^3 numbers, which are computed for
-    a few images at a time, and once more for the gradient, so that memory does not grow with them.
+    Student and teacher may have different numbers of dimensions. The angles of a batch are B^3 numbers, which are never in
+    memory all at once.
     """
 
     def __init__(self, distances: NonNegativeFloat = 1.0, angles: NonNegativeFloat = 2.0, normalise: bool = False):
@@ -39,7 +38,7 @@ class Relational(nn.Module):
         if self.normalise:
             student, teacher = unit_rows(student), unit_rows(teacher)
         distances = functional.smooth_l1_loss(relative_distances(student), relative_distances(teacher))
-        return {"distances": self.distances * distances, "angles": self.angles * angle_loss(student, teacher)}
+        return {"distances": self.distances * distances, "angles": self.angles * AngleLoss.apply(student, teacher)}
 
 
 def relative_distances(rows: Tensor) -> Tensor:
@@ -49,15 +48,31 @@ def relative_distances(rows: Tensor) -> Tensor:
     return distances / distances.mean().clamp(min=SHORTEST)
 
 
-def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """[B, D], [B, Dt] -> scalar, Huber's loss averaged over all threes of different rows."""
-    count = len(student)
-    at_once = max(1, MOST_AT_ONCE // (count * max(count, student.shape[1], teacher.shape[1])))
-    parts = [
-        checkpoint(angle_differences, student, teacher, slice(i, i + at_once), use_reentrant=False, preserve_rng_state=False)
-        for i in range(0, count, at_once)
-    ]
-    return torch.stack(parts).sum() / max(1, count * (count - 1) * (count - 2))
+class AngleLoss(torch.autograd.Function):
+    """Huber's loss of the cosines of the angles between any three of the rows [B, D] and [B, Dt] of student and teacher,
+    averaged over all threes of different rows.
+
+    The gradient is computed at once, for a few vertices at a time, and only its sum is kept.
+    """
+
+    @staticmethod
+    def forward(ctx, student: Tensor, teacher: Tensor) -> Tensor:
+        count = len(student)
+        at_once = max(1, MOST_AT_ONCE // (count * max(count, student.shape[1], teacher.shape[1])))
+        total, gradient = student.new_zeros(()), torch.zeros_like(student)
+        rows = student.detach().requires_grad_()
+        for start in range(0, count, at_once):
+            with torch.enable_grad():
+                part = angle_differences(rows, teacher, slice(start, start + at_once))
+            total += part.detach()
+            gradient += torch.autograd.grad(part, rows)[0]
+        threes = max(1, count * (count - 1) * (count - 2))
+        ctx.save_for_backward(gradient / threes)
+        return total / threes
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.saved_tensors[0], None
 
 
 def angle_differences(student: Tensor, teacher: Tensor, vertices: slice) -> Tensor:
