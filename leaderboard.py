@@ -71,6 +71,8 @@ def write_tables(experiment: Experiment, folder: Path, command: str) -> Path:
         if figure := scatter(table, cost):
             write_whole(folder / f"{cost}.png", partial(save_png, figure))
             pictures[f"Accuracy against {label}"] = as_svg(figure)
+        else:
+            (folder / f"{cost}.png").unlink(missing_ok=True)  # of other settings
     write_whole(folder / "table.csv", as_csv(table))
     write_whole(folder / "table.md", as_markdown(experiment.title, sentences, command, table))
     page = as_html(experiment.title, experiment.about, sentences, command, table, pictures)

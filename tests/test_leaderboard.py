@@ -14,17 +14,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import leaderboard
-from benchmarks.leaderboard import budget
+from benchmarks.leaderboard import budget, serving
 from benchmarks.leaderboard.budget import images_per_epoch, stages, with_epochs
 from benchmarks.leaderboard.experiment import Budget, read_experiment
 from benchmarks.leaderboard.page import as_html
 from benchmarks.leaderboard.plots import as_svg, scatter
 from benchmarks.leaderboard.processes import ROOT, reason
 from benchmarks.leaderboard.records import outdated, read_records, read_timings, write_records
+from benchmarks.leaderboard.serving import forms
 from benchmarks.leaderboard.table import as_csv, as_markdown, entries, explanation
 from common.errors import InputError
 from tests.tiny import draw_people
@@ -187,9 +190,33 @@ def test_the_table_has_means_and_spreads_and_says_what_is_missing(tmp_path):
     assert "1,000 images seen, 2 seeds" in sentences[0] and sentences[-1] == "2 of 4 rows have no figures yet."
     text = as_markdown("Test", sentences, "command", table)
     assert "| small | plain | 75.00 ± 7.07 | 90.00 ± 0.00 | 10.00 | 2.00 | 30 | 1.50 | 8.0 | 5 |" in text
-    page = as_html("A & B", "", sentences, "command", table, {"caption": as_svg(scatter(table, "parameters"))})
-    assert "A &amp; B" in page and "<b>" not in page and "&lt;b&gt;not" in page and page.count("<svg") == 1
+    pictures = {"caption": as_svg(scatter(table, "parameters")), "two": as_svg(scatter(table, "milliseconds"))}
+    page = as_html("A & B", "", sentences, "command", table, pictures)
+    assert 'data-first="descending" aria-sort="descending"><button type="button">accuracy %' in page
+    assert 'role="img" aria-label="caption"' in page and len(ids := re.findall(r'\bid="([^"]*)"', page)) == len(set(ids))
+    assert "A &amp; B" in page and "<b>" not in page and "&lt;b&gt;not" in page and page.count("<svg") == 2
     assert not re.search(r"(src|href)=[\"']?(http|//)|@import|url\((?!#)", page)  # it needs nothing else
+
+
+def test_the_pictures_name_networks_without_one_name_on_another(tmp_path):
+    """Forty networks of nearly equal cost and accuracy: the best is named, and what is named can be read."""
+    networks = {f"network {number}": {"embedding_size": 16 + number} for number in range(40)}
+    experiment = read_experiment(written(tmp_path, networks=networks, methods={"x" * 60: {}}, seeds=[0]))
+    made = [record(row, experiment.budget, **figures(0.8 + 1e-3 * (7 * number % 40))) for number, row in enumerate(experiment.rows)]
+    for number, one in enumerate(made):
+        one["parameters"] += 10_000 * number
+    figure = scatter(entries(experiment, {one["key"]: one for one in made}, NO_TIMINGS), "parameters")
+    axes = figure.axes[0]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    names = [text.get_text() for text in axes.texts]
+    boxes = [text.get_window_extent(renderer) for text in axes.texts]
+    assert "network 17" in names and 10 < len(names) < 40  # 7 * 17 % 40 = 39
+    assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # with itself
+    assert all(figure.bbox.contains(box.x1, box.y1) for box in boxes)
+    assert len([tick for tick in axes.get_xticks() if axes.get_xlim()[0] < tick < axes.get_xlim()[1]]) >= 2
+    legend = axes.get_legend().get_window_extent(renderer)
+    assert legend.x1 <= figure.bbox.x1
 
 
 def test_undefined_figures_stay_empty(tmp_path):
@@ -380,11 +407,19 @@ def test_a_leaderboard_that_is_terminated_ends_its_trainings(tmp_path):
 
 def test_a_leaderboard_from_photographs_to_page_goes_on_where_it_was(people, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(tiny(people, about="Two rows, one of which fails.")))
-    command = [str(path), "--results", str(tmp_path / "out"), "--threads=1", "--steps"]
+    monkeypatch.chdir(tmp_path)  # paths are relative to where the user is, not to the code
+    path = Path("tiny.yaml")
+    path.write_text(yaml.safe_dump(tiny(Path(os.path.relpath(people)), about="Two rows, one of which fails.")))
+    command = [str(path), "--results=out", "--threads=1", "--steps"]
+    out = Path("out/tiny")
+    half = out / "work" / "small" / "plain" / "0"
+    half.mkdir(parents=True)
+    (half / "plan.json").write_text('{"digest"')  # as a disk that was full leaves it
+    (half / "settings.yaml").write_text("name: other")
     leaderboard.main([*command, "train", "table"])
-    out = tmp_path / "out" / "tiny"
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "leaderboard: 2 of 2 rows to train" and said[-1] == "page: out/tiny/index.html"
+    assert [line.split(":")[0] for line in said if line.startswith("[")] == ["[1/2] too large/plain/0", "[2/2] small/plain/0"]
     done, failed = json.loads((out / "rows.json").read_text())
     assert done["state"] == "done" and 0.3 <= done["accuracy"] <= 1 and 900 < done["images"] <= 1000
     assert failed["state"] == "failed" and "at least 75 pixels a side" in failed["reason"]
@@ -397,11 +432,61 @@ def test_a_leaderboard_from_photographs_to_page_goes_on_where_it_was(people, tmp
         "work",
     ]
     assert not list(out.rglob("*.pt")) and "at least 75 pixels" in (out / "table.md").read_text()
+    assert done["threads"] == 1 and done["precision"] == "fp32"
     before = {one: one.read_bytes() for one in out.iterdir() if one.is_file()}
-    capsys.readouterr()
     leaderboard.main([*command, "train", "table"])
     assert "0 of 2 rows to train" in capsys.readouterr().out
     assert {one: one.read_bytes() for one in out.iterdir() if one.is_file()} == before
+
+
+def test_what_no_row_can_do_without_is_told_before_any_is_trained(people, tmp_path, monkeypatch):
+    def told(message: str, *steps: str, **changes: Any) -> None:
+        path = tmp_path / "test.yaml"
+        path.write_text(yaml.safe_dump({**tiny(people), **changes}))
+        with pytest.raises(InputError, match=message):
+            leaderboard.main([str(path), f"--results={tmp_path / 'out'}", "--steps", *(steps or ("train",))])
+        assert not (tmp_path / "out").exists()
+
+    shared = tiny(people)["shared"]
+    told("'/nowhere' is not a folder", shared={**shared, "data": {"root": "/nowhere"}})
+    unanswered = tmp_path / "pairs.csv"
+    first, second = sorted(path.relative_to(people) for path in people.rglob("*.png"))[:2]
+    unanswered.write_text(f"image1,image2\n{first},{second}\n")
+    evaluate = {"pairs": str(unanswered), "data_root": str(people)}
+    told("no test pair has an answer", shared={**shared, "evaluate": evaluate})
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    told("ONNX files need the packages of requirements-serve.txt", "train", "time", "table")
+
+
+def test_a_folder_in_use_or_of_no_use_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    path = written(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "leaderboard.py", str(path), f"--results={tmp_path / 'file'}", "--steps", "train"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stderr.strip() == f"leaderboard.py: Not a directory: {tmp_path / 'file' / 'test'}"
+
+
+def test_networks_are_timed_in_each_of_their_forms(tmp_path, monkeypatch):
+    """A method that changes the network does not lend its time to the others, nor does one that was timed long ago."""
+    methods = {
+        "plain": {},
+        "centered": {"train": {"terms": {"center": {"weight": 0.1}}}},
+        "large": {"model": {"image_size": 48}},
+    }
+    experiment = read_experiment(written(tmp_path, methods=methods, networks={"small": {"backbone": "small"}}))
+    assert list(forms(experiment)) == ["small", "small with large"]
+    monkeypatch.setattr(serving, "take_turns", lambda turns, *_: {name: np.full(3, 0.16) for name in turns})
+    timings = serving.time_networks(experiment, "command")
+    json.dumps(timings)
+    timings["networks"]["small with large"]["ms"] = 20.0
+    made = {(one.method): one.ms for one in entries(experiment, {}, timings)}
+    assert made == {"plain": 10.0, "centered": 10.0, "large": 20.0}
+    changed = read_experiment(written(tmp_path, networks={"small": {"backbone": "small", "embedding_size": 16}}))
+    assert {one.ms for one in entries(changed, {}, timings)} == {None}
 
 
 def test_a_wrong_number_of_workers_is_told(tmp_path):

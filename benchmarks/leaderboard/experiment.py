@@ -154,7 +154,7 @@ def read_experiment(path: str | Path, environment: Mapping[str, Any] | None = No
         for seed in dict.fromkeys(described.seeds):
             config = make_config(merge(layers, {"seed": seed, "name": "row"}), f"{source}, {network} with {method}")
             rows.append(Row(network, method, seed, config))
-    return Experiment(Path(path).stem, described.title, described.about, described.budget, rows)
+    return Experiment(Path(path).stem, " ".join(described.title.split()), described.about, described.budget, rows)
 
 
 def _explain(error: ValidationError) -> str:

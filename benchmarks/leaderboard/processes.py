@@ -35,6 +35,8 @@ class Processes:
 
     def __exit__(self, *_: object) -> None:
         self.end()
+        for process in list(self.running):
+            process.wait()
         signal.signal(signal.SIGTERM, self.before)
 
     def run(self, module: str, *arguments: str) -> str:

@@ -36,7 +36,9 @@ def read_records(folder: Path) -> dict[str, Record]:
 def _is_record(row: Record) -> bool:
     if not all(isinstance(row[name], kind) for name, kind in FACTS.items()):
         return False
-    return row["state"] == "failed" or all(isinstance(row[name], (int, float)) for name in SUMMED_UP)
+    if row["state"] == "failed":
+        return isinstance(row["reason"], str)
+    return all(isinstance(row[name], (int, float)) for name in SUMMED_UP)
 
 
 def write_records(folder: Path, experiment: Experiment, records: Mapping[str, Record]) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.leaderboard.experiment import Experiment, Row
 from benchmarks.leaderboard.records import Record, current, finished
+from common.errors import listing
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,11 @@ def _entry(rows: list[Row], valid: Mapping[str, Record], timing: Mapping[str, An
     """rows: one of each seed."""
     records = [valid[row.key] for row in rows if row.key in valid]
     done = finished(records)
-    reasons = [f"seed {record['seed']}: {record['reason']}" for record in records if record["state"] == "failed"]
+    failed: dict[str, list[int]] = {}
+    for record in records:
+        if record["state"] == "failed":
+            failed.setdefault(record["reason"], []).append(record["seed"])
+    reasons = [f"seed {listing(seeds, most=99)}: {reason}" for reason, seeds in failed.items()]
     if waiting := len(rows) - len(records):
         reasons.append(f"{waiting} of {len(rows)} seeds are still to be trained")
     if "reason" in timing:
@@ -133,9 +138,11 @@ def explanation(
         f"Every row: the same training photographs, {spent}, {seeds} seed{'s' if seeds > 1 else ''};"
         f" ± is the standard deviation over the seeds.",
     ]
+    rule = experiment.rows[0].config.evaluate.rule
     if done:
+        threshold = "found on validation people" if rule == "calibrated" else f"of the rule {rule}"
         sentences.append(
-            f"Accuracy, at the threshold found on validation people, AUC and EER are those of"
+            f"Accuracy, at the threshold {threshold}, AUC and EER are those of"
             f" {' or '.join(f'{count:,}' for count in pairs)} test pairs, images of {' or '.join(map(str, sides))} pixels."
         )
     if facts := timings["facts"]:
