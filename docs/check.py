@@ -5,6 +5,7 @@
     ```bash options    carried out by nobody, since it takes hours or data that are not here; the suite checks its options
     ```python run      carried out by the test suite: the blocks of a page are one program
     ```yaml settings   read as settings on top of the defaults
+    ```yaml leaderboard  read as the file that leaderboard.py takes
     ```text            files, figures and pictures: nothing to check
 
 `needs=PATH` behind it: carried out only where PATH is. Options are checked by the scripts' own parsers, and the settings as
@@ -35,12 +36,15 @@ from PIL import Image
 
 import common.cli
 import common.errors
+from benchmarks.leaderboard.budget import stages
+from benchmarks.leaderboard.experiment import read_experiment
 from common.config import Config, experiment, make_config, merge, read_config
 from common.errors import InputError, listing, run_script
 from common.plain import load_yaml
 from datasets import READERS
 from datasets.batches.augment import STEPS
 from datasets.manifest import Manifest
+from leaderboard import selected
 from losses import LOSSES
 from models.backbones import BACKBONES
 from models.heads import HEADS
@@ -49,7 +53,15 @@ from training.checks import check_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CLASSES = {("bash", "run"), ("bash", "slow"), ("bash", "options"), ("python", "run"), ("yaml", "settings"), ("text", "")}
+CLASSES = {
+    ("bash", "run"),
+    ("bash", "slow"),
+    ("bash", "options"),
+    ("python", "run"),
+    ("yaml", "settings"),
+    ("yaml", "leaderboard"),
+}
+CLASSES |= {("text", "")}
 PLAIN_TOOLS = {"cat", "cd", "cp", "echo", "git", "head", "ls", "mkdir", "mv", "printf", "rm"}
 REGISTRIES = (LOSSES, BACKBONES, HEADS, STEPS, READERS, PRETEXT_RECIPES, TRAIN_RECIPES)
 TRAINING = {"run": ("pretext", "train"), "train": ("train",), "train_pretext": ("pretext",)}  # scripts and their stages
@@ -218,6 +230,8 @@ def check_script(module: str, arguments: Sequence[str], thoroughly: bool = True)
     except Parsed as parsed:
         if thoroughly and isinstance(parsed.arguments, common.cli.Arguments):
             check_parsed(module, parsed.arguments)
+        elif thoroughly and module == "leaderboard":
+            selected(read_experiment(ROOT / parsed.arguments.experiment), parsed.arguments.only)  # type: ignore[attr-defined]
     except SystemExit as ended:
         if ended.code:
             raise Faulty(" ".join(said.getvalue().split())) from ended
@@ -263,12 +277,25 @@ def try_stages(settings: str, stages: Sequence[str]) -> None:
 
 
 def check_yaml(block: Block) -> None:
-    """Read a block of YAML as settings that lie on the default ones. Raises Faulty."""
+    """Read a block of YAML as settings that lie on the default ones, or as a leaderboard, whose rows could be trained. Raises
+    Faulty."""
     try:
+        if block.checked == "leaderboard":
+            check_leaderboard(block.code)
+            return
         settings = experiment(read_config([common.cli.DEFAULT_CONFIG]))
         check_config(make_config(merge(settings, load_yaml(block.code))), ("pretext", "train"))
     except InputError as error:
         raise Faulty(f"{block.place}: {error}") from error
+
+
+def check_leaderboard(code: str) -> None:
+    """Raise InputError for a leaderboard that cannot be read, or one of whose rows could not be trained on any photographs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "leaderboard.yaml"
+        path.write_text(code, encoding="utf-8")
+        for row in read_experiment(path).rows:
+            check_config(row.config, stages(row.config))
 
 
 # Carrying out

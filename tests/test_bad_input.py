@@ -48,6 +48,7 @@ def test_scripts_print_one_sentence_and_exit_with_2(tmp_path):
         "train_pretext.py": ["--data.reader=cfp", "--data.root=/nowhere"],
         "evaluate.py": ["--model_weight=/nowhere/w.pt"],
         "run.py": ["--config=absent.yaml"],
+        "leaderboard.py": ["absent.yaml"],
     }.items():
         done = subprocess.run(
             [sys.executable, script, *options, f"--results={tmp_path}"], cwd=ROOT, capture_output=True, text=True

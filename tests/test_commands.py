@@ -20,6 +20,7 @@ COMMANDS = {
     "datasets.twin.sample": ["/nowhere"],
     "datasets.twin.sheet": ["--out=x.txt"],
     "datasets.readers.kface": ["--root=/nowhere", "--out=/nowhere/out"],
+    "benchmarks.leaderboard.budget": ["/nowhere.yaml"],
     "benchmarks.resources": ["score", "0"],
     "docs.check": ["/nowhere.md"],
     "examples.own_photographs": ["--root=/nowhere"],
@@ -103,7 +104,7 @@ sys.argv = sys.argv[1:]
 """
 
 
-@pytest.mark.parametrize("command", ["train.py", "evaluate.py", "benchmark.py", "benchmarks.resources"])
+@pytest.mark.parametrize("command", ["train.py", "evaluate.py", "benchmark.py", "leaderboard.py", "benchmarks.resources"])
 def test_waiting_threads_sleep_wherever_the_tensor_library_is_loaded_first(command):
     """Spinning ones make two threads ten times slower than one beside a busy process."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}

@@ -202,7 +202,9 @@ def test_the_pictures_name_networks_without_one_name_on_another(tmp_path):
     """Forty networks of nearly equal cost and accuracy: the best is named, and what is named can be read."""
     networks = {f"network {number}": {"embedding_size": 16 + number} for number in range(40)}
     experiment = read_experiment(written(tmp_path, networks=networks, methods={"x" * 60: {}}, seeds=[0]))
-    made = [record(row, experiment.budget, **figures(0.8 + 1e-3 * (7 * number % 40))) for number, row in enumerate(experiment.rows)]
+    made = [
+        record(row, experiment.budget, **figures(0.8 + 1e-3 * (7 * number % 40))) for number, row in enumerate(experiment.rows)
+    ]
     for number, one in enumerate(made):
         one["parameters"] += 10_000 * number
     figure = scatter(entries(experiment, {one["key"]: one for one in made}, NO_TIMINGS), "parameters")
@@ -211,7 +213,7 @@ def test_the_pictures_name_networks_without_one_name_on_another(tmp_path):
     figure.draw(renderer)
     names = [text.get_text() for text in axes.texts]
     boxes = [text.get_window_extent(renderer) for text in axes.texts]
-    assert "network 17" in names and 10 < len(names) < 40  # 7 * 17 % 40 = 39
+    assert "network 17" in names and len(names) > 10  # 7 * 17 % 40 = 39
     assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # with itself
     assert all(figure.bbox.contains(box.x1, box.y1) for box in boxes)
     assert len([tick for tick in axes.get_xticks() if axes.get_xlim()[0] < tick < axes.get_xlim()[1]]) >= 2
