@@ -24,7 +24,7 @@ docs-check: .venv/test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/test: requirements-test.txt requirements-twin.txt requirements-serve.txt requirements-orl.txt requirements.txt
+.venv/test: requirements-test.txt requirements-twin.txt requirements-serve.txt requirements-orl.txt requirements-timm.txt requirements-metric-learning.txt requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	touch $@ .venv/run

@@ -14,7 +14,7 @@ from common.cli import FROM_THE_WEIGHT_FILE, read_arguments
 from common.config import Config
 from common.devices import choose_device, seed_everything
 from common.errors import run_script
-from verification.evaluation import Evaluation, evaluation_config, print_figures
+from verification.evaluation import FROM_TRAINING, Evaluation, evaluation_config, print_figures
 from verification.output import submission_path
 
 SHORT = {
@@ -23,8 +23,7 @@ SHORT = {
     "data_root": "evaluate.data_root",
     "batch_size": "evaluate.batch_size",
 }
-WITHOUT = ("pretext", "train", "model", "similarity", "resume", "sync_norm", "data.cache", "export")
-"""The weight file's own settings, and those of training alone."""
+WITHOUT = (*FROM_TRAINING, "identify", "templates")
 
 
 def evaluate(config: Config) -> Path:

@@ -26,6 +26,7 @@ WITHOUT = (
     *("pretext", "train", "model", "similarity", "name", "results", "resume", "overwrite", "device", "data.workers"),
     *("sync_norm", "evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip"),
     *("evaluate.folds", "evaluate.fold_rule"),
+    *("identify", "templates"),
 )
 
 

@@ -45,7 +45,7 @@ def replace(config: Config, section: str, **values: object) -> Config:
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, {}, without=("evaluate.model_weight", "export"))
+    arguments = read_arguments(__doc__, {}, without=("evaluate.model_weight", "identify", "templates", "export"))
     submission = run(chosen_config(arguments))
     print(f"submission: {submission}")
 

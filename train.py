@@ -28,7 +28,7 @@ SHORT = {
     "num_instances": "train.num_instances",
     "pretrained_weight": "train.pretrained_weight",
 }
-WITHOUT = ("pretext", "evaluate", "export")
+WITHOUT = ("pretext", "evaluate", "identify", "templates", "export")
 
 
 @reserves("train")

@@ -20,7 +20,7 @@ from training.locks import reserves
 from training.run import Run
 
 SHORT = {"epochs": "pretext.epochs", "lr": "pretext.lr", "batch_size": "pretext.batch_size"}
-WITHOUT = ("train", "evaluate", "export")
+WITHOUT = ("train", "evaluate", "identify", "templates", "export")
 
 
 @reserves("pretext")

@@ -159,7 +159,7 @@ class EvaluateConfig(Section):
     pairs: str = ""
     """A CSV of pairs (image1, image2 and label: 1 = different, or same: 1 = same) in place of the reader's test pairs."""
     data_root: str = ""
-    """Folder that the file names in the pairs CSV are relative to; empty means the CSV's own folder."""
+    """Folder that the file names in the pairs CSV, or in other lists, are relative to; empty means the CSV's own folder."""
     rule: Literal["calibrated", "median"] | float = "calibrated"
     """Decision threshold: calibrated (on the validation pairs, from the weight file), median (of these very scores, which
     assumes that half of the pairs match), or a number."""
@@ -173,6 +173,32 @@ class EvaluateConfig(Section):
     fold_rule: Literal["calibrated", "facex", "insightface"] = "calibrated"
     """How the folds are made and decided: calibrated (threshold as for a weight file, on the other folds), or as FaceX-Zoo or
     InsightFace do it, for figures to compare with theirs."""
+
+
+@settings
+class IdentifyConfig(Section):
+    probes: str = ""
+    """A CSV of the photographs to recognise (photograph, identity and, if known, left, top, right, bottom), in place of lists
+    drawn from the data set's test people."""
+    gallery: str = ""
+    """A CSV of the photographs, with the same columns, among which the person of each probe is looked for."""
+    distractors: str = ""
+    """A CSV of photographs of other people (photograph), who are neither probes nor in the gallery."""
+    enrol: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Attributes of the photograph of each test person that a drawn gallery has: {angle: C7, expression: E01}; empty: any."""
+
+
+@settings
+class TemplatesConfig(Section):
+    photographs: str = ""
+    """A CSV of photograph, template, medium and, if known, quality and left, top, right, bottom, in place of templates drawn from
+    the data set's test people."""
+    pairs: str = ""
+    """A CSV of the templates to compare: template1, template2 and label (1 = different) or same (1 = same)."""
+    size: PositiveInt = 4
+    """Photographs, or some more, in a template that is drawn."""
+    medium: str = ""
+    """Attribute by which the photographs of a template that is drawn come from one medium; empty: each is one by itself."""
 
 
 @settings
@@ -219,6 +245,10 @@ class Config(Section):
     """Stage 2, learning identities."""
     evaluate: EvaluateConfig = EvaluateConfig()
     """Stage 3, scoring pairs."""
+    identify: IdentifyConfig = IdentifyConfig()
+    """Recognising people in a gallery."""
+    templates: TemplatesConfig = TemplatesConfig()
+    """Scoring pairs of templates, of several photographs each."""
     export: ExportConfig = ExportConfig()
     """The embedder as an ONNX file."""
 
@@ -239,6 +269,8 @@ ENVIRONMENT = (
     "train.save_every",
     "train.pretrained_weight",
     "evaluate",
+    "identify",
+    "templates",
     "export",
 )
 """Settings that say where and how a run is carried out, not what it computes from which data."""

@@ -7,8 +7,21 @@ from collections.abc import Iterable, Sequence
 
 from common.errors import InputError, brief
 from common.registry import ChoiceLike, Registry, name_and_options
+from losses.adacos import AdaCos
+from losses.adam_softmax import AdaMSoftmax
+from losses.am_softmax import AMSoftmax
+from losses.arcface import ArcFace
+from losses.arcnegface import ArcNegFace
 from losses.center import Center
+from losses.circle import Circle
+from losses.curricularface import CurricularFace
+from losses.magface import MagFace
+from losses.metric_learning import MetricLearning
+from losses.moving_center import MovingCenter
+from losses.mv_softmax import MVSoftmax
+from losses.npcface import NPCFace
 from losses.objective import Objective, split_weight
+from losses.prelogit_norm import PrelogitNorm
 from losses.softmax import Softmax
 from losses.triplet import Triplet
 
@@ -16,8 +29,21 @@ LOSSES = Registry(
     "loss term",
     {
         "softmax": Softmax,
+        "am_softmax": AMSoftmax,
+        "adam_softmax": AdaMSoftmax,
+        "adacos": AdaCos,
+        "arcface": ArcFace,
+        "mv_softmax": MVSoftmax,
+        "curricularface": CurricularFace,
+        "circle": Circle,
+        "npcface": NPCFace,
+        "magface": MagFace,
+        "arcnegface": ArcNegFace,
         "triplet": Triplet,
         "center": Center,
+        "moving_center": MovingCenter,
+        "prelogit_norm": PrelogitNorm,
+        "metric_learning": MetricLearning,
     },
 )
 

@@ -197,7 +197,7 @@ def check_reads(embedder: nn.Module, side: int, backbone: str) -> None:
     """Raise InputError if the network, made for images of another size, cannot read those of `side` pixels."""
     try:
         embedder(torch.empty(2, 3, side, side))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter of networks of timm
         raise InputError(
             f"train.recipe.image_sizes holds {side}, and {backbone} reads only images of model.image_size: its last layers"
             f" weigh the map place by place; leave train.recipe.image_sizes empty"

@@ -23,6 +23,8 @@ SURE = {
     "erasing": {"probability": 1.0},
     "hat": {"probability": 1.0},
     "mask": {"probability": 1.0},
+    "basic": {"flip": 1.0, "rotation": 20, "rescale": 1.0, "jitter": 1.0, "grey": 0.5},
+    "seaweed": {"probability": 1.0, "second": 0.5},
 }
 """Options with which every step changes the image, or almost surely does."""
 
@@ -111,6 +113,7 @@ def test_a_flip_exchanges_left_and_right_landmarks():
         [{"name": "affine", "scale": 0.3}],
         [{"name": "affine", "shift": 0.1}],
         [{"name": "crop", "side": 56}],
+        [{"name": "basic", "flip": 1.0, "rotation": 40, "rescale": 1.0, "jitter": 0.0, "grey": 0.0}],
         [sure("flip"), {"name": "affine", "rotation": 40, "scale": 0.2, "shift": 0.05}, {"name": "crop", "side": 56}],
     ],
 )
@@ -118,9 +121,9 @@ def test_a_marked_pixel_and_its_point_stay_together(choices):
     for key in range(20):
         x, y = np.random.default_rng(key).integers(24, 40, size=2)
         rows, columns = np.mgrid[:64, :64]
-        spot = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8)  # wide enough to outlive the resampling
+        spot = 127 + 128 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8)  # wide enough to outlive the resampling
         image, points, _ = augment(*choices, image=spot[..., None].repeat(3, axis=2).astype(np.uint8), key=key, points=[[x, y]])
-        weight = image[..., 0].astype(float)
+        weight = (image[..., 0].astype(float) - 127).clip(min=0)  # what is filled in around an image is mid-grey, too
         rows, columns = np.mgrid[: len(image), : len(image)]
         found = [(weight * places).sum() / weight.sum() for places in (columns, rows)]
         assert np.abs(points[0] - found).max() < 0.5, key
@@ -213,10 +216,101 @@ def test_hat_and_mask_paint_a_band_of_one_colour(name, shares, at):
     assert 40 <= worn <= 80
 
 
+def bands(painted):
+    """First row and number of rows of each run of painted rows."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], painted, [False]]).astype(int)))
+    return list(zip(edges[::2].tolist(), (edges[1::2] - edges[::2]).tolist()))
+
+
+def test_seaweed_paints_a_grey_band_from_side_to_side_or_from_top_to_bottom():
+    """Of a photograph of 224 pixels: 44 or 88 thick, beginning at 0 to 130, each way half of the time."""
+    black = np.zeros((224, 224, 3), dtype=np.uint8)
+    starts, thicknesses, upright = [], [], []
+    for key in range(120):
+        image = augment({"name": "seaweed", "probability": 1.0, "second": 0.0}, image=black, key=key).image
+        assert ((image == 0) | (image == 127)).all()
+        grey = (image == 127).all(axis=2)
+        upright.append(bool(grey[:, 0].all() or not grey[:, 0].any()))
+        lines = grey.T if upright[-1] else grey
+        assert (lines == lines[:, :1]).all()
+        [(start, thickness)] = bands(lines[:, 0])
+        starts.append(start), thicknesses.append(thickness)
+    assert min(starts) < 10 and 120 < max(starts) <= 130
+    assert set(thicknesses) == {44, 88} and 40 <= thicknesses.count(44) <= 80 and 40 <= sum(upright) <= 80
+
+
+def test_seaweed_grows_with_the_image_and_comes_as_often_as_it_says():
+    white = np.full((32, 32, 3), 255, dtype=np.uint8)
+    any_band = one = two = 0
+    for key in range(400):
+        grey = (augment("seaweed", image=white, key=key).image == 127).all(axis=2)
+        rows, columns = grey.all(axis=1), grey.all(axis=0)
+        assert (grey == (rows[:, None] | columns[None])).all()
+        found = [] if grey.all() or not grey.any() else bands(rows) + bands(columns)
+        any_band += bool(grey.any())
+        one += len(found) == 1 and found[0][1] in (6, 13)
+        two += len(found) == 2
+    assert 250 <= any_band <= 310 and 180 <= one <= 250 and 20 <= two <= 70  # 280, 210; 70, less the pairs that overlap
+
+
+def basic(image=IMAGE, key=0, **options):
+    off = {"flip": 0.0, "rotation": 0.0, "rescale": 0.0, "jitter": 0.0, "grey": 0.0}
+    return augment({"name": "basic", **off, **options}, image=image, key=key).image
+
+
+def test_basic_enlarges_or_shrinks_height_and_width_by_factors_of_their_own():
+    white = np.full((100, 100, 3), 255, dtype=np.uint8)
+    sizes = []
+    for key in range(100):
+        inside = basic(white, key, rescale=1.0)[..., 0] > 191  # half way to the grey around it
+        rows, columns = inside[:, 50], inside[50]
+        assert abs(int(rows.argmax()) - int(rows[::-1].argmax())) <= 1  # in the middle
+        sizes.append((int(rows.sum()), int(columns.sum())))
+    shrunk = [size for size in sizes if size != (100, 100)]
+    assert 30 <= len(shrunk) <= 70 and all(69 <= side <= 100 for size in shrunk for side in size)
+    assert min(shrunk)[0] < 75 and sum(abs(height - width) > 3 for height, width in shrunk) > len(shrunk) / 2
+    place = np.tile(np.arange(100, dtype=np.uint8)[:, None, None], (1, 100, 3))
+    extents = [np.ptp(basic(place, key, rescale=1.0)[:, 50, 0].astype(int)) for key in range(100) if sizes[key] == (100, 100)]
+    assert 78 <= min(extents) < 83 and max(extents) > 95  # 100 / 1.25 rows of it are seen, or more
+
+
+def test_basic_turns_both_ways_and_leaves_mid_grey_around_the_image():
+    white = np.full((33, 33, 3), 255, dtype=np.uint8)
+    for key in range(20):
+        corner, centre = basic(white, key, rotation=40.0)[[0, 16], [0, 16]]
+        turn = abs(2 * np.random.default_rng(key).random(2)[1] - 1) * 40  # the first number is the mirror's
+        assert (centre == 255).all() and (turn < 15 or (abs(corner.astype(int) - 127) < 20).all())
+    image = np.full((33, 33, 3), 127, dtype=np.uint8)
+    image[16, 30] = 255
+    heights = [int(basic(image, key, rotation=40.0)[..., 0].max(axis=1).argmax()) for key in range(60)]
+    assert 7 <= min(heights) < 9 and 23 < max(heights) <= 25  # 14 * sin(40 degrees) = 9 rows either way
+
+
+def test_basic_adds_brightness_and_changes_colour_without_moving_grey():
+    grey = np.full((4, 4, 3), 100, dtype=np.uint8)
+    levels = [basic(grey, key, jitter=1.0) for key in range(100)]
+    assert all((image == image[0, 0, 0]).all() for image in levels)
+    values = [int(image[0, 0, 0]) for image in levels]
+    assert min(values) in range(68, 74) and max(values) in range(127, 133)
+    colourful = np.tile(np.array([200, 120, 80], dtype=np.uint8), (4, 4, 1))
+    spreads = [np.ptp(basic(colourful, key, jitter=1.0)[0, 0].astype(int)) for key in range(100)]
+    assert min(spreads) < 100 and max(spreads) > 140 and 85 <= min(spreads) and max(spreads) <= 155  # 120 times 0.75 to 1.25
+
+
+def test_basic_does_what_it_is_named_for_as_often_as_ntu_did():
+    flat = np.tile(np.array([200, 120, 80], dtype=np.uint8), (32, 32, 1))
+    samples = [Augmentation(["basic"], 32)(Sample(flat), np.random.default_rng(key)) for key in range(300)]
+    assert 120 <= sum(sample.mirrored for sample in samples) <= 180
+    without = [sample for sample in samples if np.ptp(sample.image[16, 16].astype(int)) == 0]
+    assert 40 <= len(without) <= 80
+    luma = round(0.299 * 200 + 0.587 * 120 + 0.114 * 80)
+    assert all(abs(int(sample.image[16, 16, 0]) - luma) <= 1 for sample in without)  # taken before the jitter
+
+
 @pytest.mark.parametrize(
     "choice, message",
     [
-        ("blur", "unknown augmentation step 'blur'; known: affine, colour"),
+        ("blur", "unknown augmentation step 'blur'; known: affine, basic, colour, "),
         ({"name": "flip", "chance": 0.5}, "'flip' has no option chance; it takes: probability"),
         ({"name": "flip", "point_order": [0]}, "'flip' has no option point_order"),
         ({"name": "flip", "probability": "often"}, "option probability is 'often'"),

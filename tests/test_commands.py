@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = {
     "verification.compare": ["/nowhere.json"],
     "verification.curves": ["/nowhere.jsonl", "--out=x.png"],
+    "verification.identify": ["--model_weight=/nowhere.pt"],
+    "verification.templates": ["--model_weight=/nowhere.pt"],
     "datasets.twin.sample": ["/nowhere"],
     "datasets.twin.sheet": ["--out=x.txt"],
     "datasets.readers.kface": ["--root=/nowhere", "--out=/nowhere/out"],

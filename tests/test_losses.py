@@ -14,7 +14,9 @@ from torch.nn import functional
 from common.errors import InputError
 from losses import LOSSES, build_objective
 from losses.center import Center
+from losses.moving_center import MovingCenter
 from losses.objective import Objective
+from losses.prelogit_norm import PrelogitNorm
 from losses.softmax import Softmax
 from losses.triplet import Triplet, euclidean_distances
 
@@ -88,6 +90,53 @@ def test_distances_equal_cdist(embeddings):
     assert torch.allclose(ours, torch.cdist(embeddings, embeddings), atol=2e-3)
 
 
+def test_an_anchor_without_a_positive_counts_with_distance_0_if_it_is_to(embeddings):
+    labels = torch.tensor([0, 0, 1, 2, 3, 4, 4, 4, 5])
+    points, total = embeddings.detach(), 0.0
+    for i, anchor in enumerate(points):
+        positives = [0.0] + [float((anchor - other).norm()) for j, other in enumerate(points) if labels[j] == labels[i]]
+        negatives = [float((anchor - other).norm()) for j, other in enumerate(points) if labels[j] != labels[i]]
+        total += max(0.0, 1 + max(positives) - min(negatives)) / len(points)
+    loss = Triplet(1.0, without_positive="zero")(embeddings, labels)
+    assert loss.item() == pytest.approx(total, rel=1e-5)
+    loss.backward()
+    assert embeddings.grad.isfinite().all()
+
+
+def test_a_triplet_with_a_projection_compares_what_a_layer_of_its_own_gives(embeddings):
+    objective = build_objective([{"name": "triplet", "margin": 1.0, "projection": 4}], embedding_size=6, identities=3)
+    layer = objective.losses["triplet"].projection
+    assert layer.weight.shape == (4, 6)
+    term = objective(embeddings=embeddings, labels=LABELS)["triplet"]
+    assert term.item() == pytest.approx(naive_triplet((embeddings @ layer.weight.T).detach(), LABELS, 1.0), rel=1e-5)
+    term.backward()
+    assert layer.weight.grad.abs().sum() > 0
+
+
+def test_moving_centers_follow_their_people_by_the_rate_for_each_image(embeddings):
+    loss = MovingCenter(6, 5, rate=0.05)
+    centers = torch.zeros(5, 6, dtype=torch.float64)
+    for _ in range(3):
+        value = loss(embeddings, LABELS)
+        naive, moved = 0.0, centers.clone()
+        for embedding, label in zip(embeddings.detach().double(), LABELS):
+            naive += (embedding - centers[label]).square().mean().item() / len(LABELS)
+            moved[label] -= 0.05 * (centers[label] - embedding)
+        centers = moved
+        assert value.item() == pytest.approx(naive, rel=1e-5)
+        assert torch.allclose(loss.centers.double(), centers, atol=1e-6)
+    assert (loss.centers[3:] == 0).all() and not list(loss.parameters())
+    value.backward()  # the centers moved after they were used
+    before = loss.eval().centers.clone()
+    loss(embeddings, LABELS)
+    assert torch.equal(loss.centers, before) and "centers" in loss.state_dict()
+
+
+def test_prelogit_norm_is_the_mean_l1_norm(embeddings):
+    naive = sum(abs(value) + 1e-4 for row in embeddings.tolist() for value in row) / len(embeddings)
+    assert PrelogitNorm()(embeddings).item() == pytest.approx(naive, rel=1e-6)
+
+
 def test_center_equals_naive_loop(embeddings):
     loss = Center(6, 3)
     naive = 0.0
@@ -113,6 +162,16 @@ def test_softmax_equals_naive_label_smoothing(embeddings):
     assert loss(logits, LABELS).item() == pytest.approx(naive, rel=1e-5)
 
 
+def test_mining_lets_easy_images_count_less(embeddings):
+    loss = Softmax(6, 3, norm="none", mining=(0.7, 0.6))
+    logits = loss.logits(embeddings)
+    values = [Softmax(6, 3)(row[None], label[None]).item() for row, label in zip(logits, LABELS)]
+    easy = [value < 0.7 * max(values) for value in values]
+    assert 0 < sum(easy) < len(easy)
+    naive = sum(0.6 * value if each else value for value, each in zip(values, easy)) / len(values)
+    assert loss(logits, LABELS).item() == pytest.approx(naive, rel=1e-5)
+
+
 def test_softmax_without_norm_is_plain_cross_entropy_of_a_linear_layer(embeddings):
     loss = Softmax(6, 3, smoothing=0.0, norm="none")
     reference = functional.cross_entropy(functional.linear(embeddings, loss.classifier.weight, loss.classifier.bias), LABELS)
@@ -135,16 +194,33 @@ def test_softmax_refuses_a_norm_that_stands_nowhere_known():
         build_objective([{"name": "softmax", "norm": "after"}], embedding_size=6, identities=3)
 
 
+REQUIRED = {"metric_learning": {"loss": "MultiSimilarityLoss"}}
+"""Options without which a loss cannot be built."""
+
+
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_every_loss_of_the_registry_trains(embeddings, name):
-    objective = build_objective([{"name": name, "weight": 2.0}], embedding_size=6, identities=3)
+    """One term, or named ones, each a weighted scalar; gradients for the embeddings and for whatever the loss owns."""
+    terms = [{"name": name, "weight": 2.0, **REQUIRED.get(name, {})}]
+    with torch.device("meta"):  # as settings are checked, without memory
+        build_objective(terms, embedding_size=6, identities=3)
+    objective = build_objective(terms, embedding_size=6, identities=3)
+    loss = objective.losses[name].eval()  # so that what it remembers stays
+    context = {"embeddings": embeddings, "labels": LABELS}
+    if hasattr(loss, "logits"):
+        context["logits"] = loss.logits(embeddings)
+    alone = loss(**{key: context[key] for key in objective.asked[name]})
+    alone = {name: alone} if isinstance(alone, torch.Tensor) else {f"{name}.{part}": each for part, each in alone.items()}
     terms = objective(embeddings=embeddings, labels=LABELS)
-    assert list(terms) == [name] and terms[name].shape == ()
-    terms[name].backward()
+    assert list(terms) == list(alone) and all(term.shape == () for term in terms.values())
+    assert {key: term.item() for key, term in terms.items()} == pytest.approx(
+        {key: 2.0 * value.item() for key, value in alone.items()}, rel=1e-6
+    )
+    objective.train()
+    sum(objective(embeddings=embeddings, labels=LABELS).values()).backward()
     assert embeddings.grad.isfinite().all() and embeddings.grad.abs().sum() > 0
-    loss = objective.losses[name]
-    given = loss.logits(embeddings) if hasattr(loss, "logits") else embeddings
-    assert terms[name].item() == pytest.approx(2.0 * loss(given, LABELS).item(), rel=1e-6)
+    for key, parameter in objective.named_parameters():
+        assert not parameter.requires_grad or parameter.grad.abs().sum() > 0, key
 
 
 def test_objective_owns_the_parameters_of_its_terms():
@@ -157,7 +233,7 @@ def test_objective_owns_the_parameters_of_its_terms():
     "terms, message",
     [
         ([], "terms is empty"),
-        (["arcface2"], "known: center"),
+        (["arcface2"], "known: .*arcface, .*center, "),
         (["softmax", {"name": "softmax", "smoothing": 0.2}], "'softmax' twice"),
         ([{"name": "triplet", "margn": 0.3}], "it takes: margin, normalise"),
         ([{"name": "triplet", "margin": -0.1}], "margin is -0.1, .*greater than or equal to 0"),
@@ -166,6 +242,11 @@ def test_objective_owns_the_parameters_of_its_terms():
         ([{"name": "triplet", "weight": "much"}], "number from 0"),
         ([{"name": "softmax", "smoothing": 1.5}], "smoothing is 1.5, .*less than 1"),
         ([{"name": "softmax", "identities": 9}], "has no option identities"),
+        ([{"name": "softmax", "mining": [0.7]}], "option mining is .0.7., which is wrong"),
+        ([{"name": "softmax", "mining": [0.7, 1.5]}], "option mining is .*less than or equal to 1"),
+        ([{"name": "triplet", "projection": -1}], "projection is -1"),
+        ([{"name": "triplet", "without_positive": "count"}], "without_positive is 'count', .*'skip' or 'zero'"),
+        ([{"name": "moving_center", "rate": 0}], "rate is 0, .*greater than 0"),
     ],
 )
 def test_wrong_terms_are_named(terms, message):

@@ -14,7 +14,7 @@ import torch
 
 import evaluate
 import run as solution
-import verification.evaluation
+import verification.embedding
 from common.cli import DEFAULT_CONFIG, read_arguments
 from common.config import read_config
 from common.errors import InputError
@@ -22,6 +22,7 @@ from models.archive import save_tensors
 from models.backbones.small import SmallNet
 from models.weights import load_weights, save_weights
 from tests.tiny import draw_people, tiny_settings
+from train import train
 from training.run import Run
 from verification.evaluation import evaluation_config
 
@@ -33,9 +34,9 @@ def people(tmp_path_factory) -> Path:
     return draw_people(tmp_path_factory.mktemp("people"))
 
 
-def carry_out(people: Path, results: Path, *extra: str, **overrides: str) -> Path:
+def carry_out(people: Path, results: Path, *extra: str, stage=solution.run, **overrides: str) -> Path:
     arguments = read_arguments("test", {}, [*tiny_settings(people, results, **overrides), *extra])
-    return solution.run(read_config([DEFAULT_CONFIG], arguments.overrides))
+    return stage(read_config([DEFAULT_CONFIG], arguments.overrides))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +167,7 @@ def test_another_seed_gives_other_weights(finished, people, tmp_path):
     assert contents(tmp_path)["train/weights/tiny.pt"] != contents(finished)["train/weights/tiny.pt"]
 
 
-def die_after_epoch(monkeypatch, people: Path, results: Path, stop_after: int) -> None:
+def die_after_epoch(monkeypatch, people: Path, results: Path, stop_after: int, **overrides) -> None:
     """Carry out a run whose process dies right after the end of an epoch, counted over both stages."""
     saved, calls = Run.save_snapshot, []
 
@@ -178,7 +179,7 @@ def die_after_epoch(monkeypatch, people: Path, results: Path, stop_after: int) -
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
         patch.setattr(Run, "save_snapshot", save_then_die)
-        carry_out(people, results)
+        carry_out(people, results, **overrides)
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 5])
@@ -188,6 +189,18 @@ def test_a_run_that_dies_after_any_epoch_resumes_to_the_same_bytes(finished, peo
         carry_out(people, tmp_path)
     carry_out(people, tmp_path, "--resume")
     assert contents(tmp_path) == contents(finished)
+
+
+def test_losses_that_remember_resume_to_the_same_bytes(people, tmp_path, monkeypatch):
+    """A margin that still warms up, a running mean, a scale and centers: none of them is a weight of an optimiser's."""
+    terms = {"curricularface__warmup": 20, "adacos__weight": 1, "moving_center__rate": 0.1}
+    settings = {"stage": train, "threads": 1, "train__epochs": 2} | {f"train__terms__{key}": terms[key] for key in terms}
+    carry_out(people, tmp_path / "whole", **settings)
+    die_after_epoch(monkeypatch, people, tmp_path / "broken", 1, **settings)
+    carry_out(people, tmp_path / "broken", "--resume", **settings)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    state = load_weights(tmp_path / "broken/train/weights/tiny.classifier.pt", ("classifier",))["state"]
+    assert 0 < state["objective.losses.curricularface.steps"] < 20 and state["objective.losses.curricularface.t"] != 0
 
 
 @pytest.mark.parametrize("save_every", [1, 4])
@@ -396,7 +409,7 @@ def test_a_rule_without_a_threshold_is_told_before_anything_is_read_or_written(f
     weights = save_weights(tmp_path / "tiny.pt", "embedder", content["state"], bare)
     evaluate_again(finished, "--results", str(tmp_path))
     before = everything(tmp_path / "test")
-    monkeypatch.setattr(verification.evaluation, "decode_all", None)
+    monkeypatch.setattr(verification.embedding, "decode_all", None)
     with pytest.raises(InputError, match="should be 'calibrated'|this one has none|a number should be finite"):
         evaluate_again(finished, "--results", str(tmp_path), f"--evaluate.rule={rule}", "--model_weight", str(weights))
     assert everything(tmp_path / "test") == before
@@ -415,13 +428,13 @@ def test_weights_that_give_no_scores_leave_the_earlier_files(finished, tmp_path)
 
 def test_each_photograph_is_embedded_once(finished, people, tmp_path, monkeypatch):
     decoded = []
-    original = verification.evaluation.decode_all
+    original = verification.embedding.decode_all
 
     def counting(faces, *arguments):
         decoded.extend(faces.file_names)
         return original(faces, *arguments)
 
-    monkeypatch.setattr(verification.evaluation, "decode_all", counting)
+    monkeypatch.setattr(verification.embedding, "decode_all", counting)
     _, figures = evaluate_again(finished, "--results", str(tmp_path))
     assert len(decoded) == len(set(decoded)) == figures["images"] < 2 * figures["pairs"]
 

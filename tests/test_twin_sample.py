@@ -277,6 +277,7 @@ def test_the_committed_sample():
     assert hashlib.sha256(SAMPLE.read_bytes()).hexdigest() == SAMPLE_DIGEST and SAMPLE.stat().st_size <= sample.MOST_BYTES
     reader = Twin()
     people = {split: {name.split("_")[0] for name in reader.faces(split).file_names} for split in ("train", "validate", "test")}
+    assert all(set(reader.faces(split).identities) == told for split, told in people.items())
     assert not people["train"] & people["validate"] and not people["test"] & (people["train"] | people["validate"])
     for split in ("validate", "test"):
         pairs = reader.pairs(split)

@@ -1,5 +1,5 @@
 """What holds for every network and head of the registries. A new one is tested here as soon as it is registered; where its
-usual size takes long, `tests.tiny.LIGHT` names a lighter one."""
+usual size takes long, `tests.tiny.LIGHT` names a lighter one, and variants to be tested beside it."""
 
 import functools
 from copy import deepcopy
@@ -21,9 +21,10 @@ from models.heads import HEADS
 from models.layers.folding import folded
 from models.model_file import read_embedder
 from models.weights import save_weights
-from tests.tiny import light_model
+from tests.tiny import LIGHT, light_model
 
-NETWORKS = [(backbone, "published") for backbone in sorted(BACKBONES)] + [("small", head) for head in sorted(HEADS)]
+VARIANTS = sorted({*BACKBONES, *LIGHT})
+NETWORKS = [(backbone, "published") for backbone in VARIANTS] + [("small", head) for head in sorted(HEADS)]
 
 
 def images(config: ModelConfig, count: int) -> torch.Tensor:
@@ -110,7 +111,7 @@ def test_folding_keeps_the_embeddings_and_the_embedder(backbone, head):
     assert all(torch.equal(before[key], value) for key, value in embedder.state_dict().items())
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", VARIANTS)
 def test_maps_have_the_size_that_the_backbone_says(name):
     """At 32 pixels a side and others, or else it says which it cannot read."""
     for side in (32, 40, 75, 107):
@@ -124,7 +125,7 @@ def test_maps_have_the_size_that_the_backbone_says(name):
         assert maps.shape == (1, backbone.out_channels, *backbone.map_size(side))
 
 
-@pytest.mark.parametrize("name", sorted(BACKBONES))
+@pytest.mark.parametrize("name", VARIANTS)
 def test_every_stage_has_maps_and_gradients(name):
     config = light_model(name)
     torch.manual_seed(0)
@@ -151,13 +152,20 @@ def test_every_stage_has_maps_and_gradients(name):
 @pytest.mark.parametrize(
     ("name", "channels"),
     [
+        ("attention", [16, 32, 64, 128]),  # of width 4 in place of 64
         ("efficientnet_b0", [16, 24, 40, 80, 112, 192, 320, 1280]),
         ("ghostnet", [8, 12, 20, 56, 80, 480]),  # of width 0.5
         ("inception_resnet_v1", [256, 896, 1792]),
+        ("lightcnn", [96, 192, 128, 128]),
         ("mobilefacenet", [64, 128, 128, 512]),
+        ("repvgg", [12, 24, 48, 320]),  # a quarter as wide as A0
+        ("mobilenet_v2", [8, 8, 16, 24, 32, 56, 112, 1280]),
+        ("pocketnet", [16, 32, 64, 128, 512]),
         ("resnet_ir", [64, 128, 256, 512]),
         ("rexnet", [16, 38, 61, 95, 128, 185, 512]),
         ("small", [16, 32, 64, 64]),
+        ("tf_nas_a", [24, 40, 80, 112, 192, 320, 1280]),
+        ("squeezenext", [32, 64, 128, 256, 128]),
         ("vargfacenet", [16, 24, 40, 80, 1024]),  # of width 0.3
     ],
 )

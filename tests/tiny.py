@@ -4,25 +4,54 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from common.config import ModelConfig, make_config
+from common.errors import InputError
+from models.backbones.timm_network import package
 
 LIGHT = {
+    "attention": {"backbone": {"name": "attention", "width": 4}},
     "ghostnet": {"backbone": {"name": "ghostnet", "width": 0.5}},
     "inception_resnet_v1": {
         "backbone": {"name": "inception_resnet_v1", "blocks": [1, 1, 1]},
         "image_size": 75,  # smaller it does not come
         "max_parameters": 30_000_000,
     },
+    "lightcnn": {"backbone": {"name": "lightcnn", "blocks": [1, 1, 1, 1]}},
+    "inception_resnet_v1 without norm": {
+        "backbone": {"name": "inception_resnet_v1", "blocks": [1, 1, 1], "norm": False},
+        "image_size": 75,
+        "max_parameters": 30_000_000,
+    },
+    "mobilenet_v2": {"backbone": {"name": "mobilenet_v2", "width": 0.35}},
+    "pocketnet": {"backbone": {"name": "pocketnet", "channels": 4, "cells": 5}},
+    "pocketnet of cifar": {"backbone": {"name": "pocketnet", "genotype": "cifar", "channels": 4, "cells": 4}},
+    "repvgg": {"backbone": {"name": "repvgg", "width": 0.25}},
     "resnet_ir": {"backbone": {"name": "resnet_ir", "units": [1, 1, 1, 1], "se": True}, "max_parameters": 30_000_000},
+    "squeezenext": {"backbone": {"name": "squeezenext", "blocks": [1, 1, 2, 1]}},
     "rexnet": {"backbone": {"name": "rexnet", "se": True}},
+    "tf_nas_a": {"max_parameters": 30_000_000},
+    "timm": {"backbone": {"name": "timm", "network": "mobilenetv2_035"}},
     "vargfacenet": {"backbone": {"name": "vargfacenet", "width": 0.3}},
 }
+"""The settings of a lighter version of a backbone, and, by names of their own, of variants that are tested like backbones."""
+
+
+def need_timm() -> None:
+    """Skip the test if timm is not installed."""
+    try:
+        package()
+    except InputError as absent:
+        pytest.skip(f"NO TIMM: {absent}")
 
 
 def light_model(backbone: str, **fields: Any) -> ModelConfig:
-    """The settings of a model that is as quick to build and run as this backbone allows, and the fields given."""
+    """The settings of a model that is as quick to build and run as this backbone allows, and the fields given. A test of one
+    whose package is not installed is skipped."""
+    if backbone == "timm":
+        need_timm()
     return make_config({"model": {"backbone": backbone, "image_size": 32, **LIGHT.get(backbone, {}), **fields}}).model
 
 

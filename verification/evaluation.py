@@ -10,19 +10,14 @@ import torch
 
 from common.config import Config, make_config, merge, read_layer
 from common.errors import InputError
-from datasets.cut import cut_difference
 from datasets.manifest import Manifest, Pairs
-from datasets.photographs.photographs import decode_all
 from datasets.readers.opening import check_same_split, open_reader
 from datasets.readers.pairs_csv import read_pairs_csv
-from distributed.collectives import collect
-from distributed.memory import keep_freed_memory
-from distributed.processes import is_main_process, rank, world_size
-from models.embed import Embeddings, embed_images, join
-from models.layers.folding import folded
-from models.model_file import is_exported, read_embedder, read_model_file
+from models.embed import Embeddings
+from models.model_file import is_exported, read_model_file
 from models.weights import calibrated_threshold, file_digest, trained_on
 from verification.decisions import decide, finite, threshold
+from verification.embedding import PhotographEmbedder
 from verification.fold_rules import check_fold_rule
 from verification.metrics import breakdown, k_fold, verification_metrics
 from verification.output import check_output, output_folder, submission_path, written_together
@@ -30,12 +25,17 @@ from verification.report import write_report
 from verification.scores import score_pairs
 from verification.submission import write_scores, write_submission
 
+FROM_TRAINING = ("pretext", "train", "model", "similarity", "resume", "sync_norm", "data.cache", "export")
+"""The weight file's own settings, and those of training and of exporting alone: no options of an evaluation."""
+FOR_PAIRS = ("evaluate.pairs", "evaluate.rule", "evaluate.folds", "evaluate.fold_rule")
+"""Settings of an evaluation that decides pairs of photographs."""
 
-def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> Config:
+
+def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any], own_list: str = "evaluate.pairs") -> Config:
     """The settings stored in the weight file, `evaluate.flip` among them, then the YAML files, then the overrides.
 
     The network and the similarity are always the weight file's own. Results carry the weight file's name unless the
-    overrides give one. Raises InputError.
+    overrides give one. own_list: the setting that names a list of photographs in place of the data set's. Raises InputError.
     """
     layers: dict[str, Any] = {}
     for path in configs:
@@ -47,12 +47,14 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any]) -> C
     stored = content["about"].get("config", {})
     meant = {"evaluate": {"flip": content["about"].get("evaluate", {}).get("flip", False)}}
     values = {key: value for key, value in stored.items() if key not in ("pretext", "train")} | meant
-    if merge(layers, overrides)["evaluate"].get("pairs"):  # other photographs, of which the boxes it was trained with say nothing
+    section, setting = own_list.split(".")
+    others = merge(layers, overrides).get(section, {}).get(setting)
+    if others:  # of these photographs the boxes it was trained with say nothing
         values = merge(values, {"data": {"boxes": ""}})
     values = merge(values, layers)
     own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
-    if not config.evaluate.pairs:
+    if not others:
         check_same_split(trained_on(content), config.data, repr(weight))
     if config.device == "cuda" and is_exported(weight):
         raise InputError(f"device is 'cuda', but an exported model such as {weight!r} runs on the CPU; use --device cpu")
@@ -71,30 +73,17 @@ class Evaluation:
         check_fold_rule(config.evaluate.fold_rule, config.similarity)
         self.pairs, self.known = open_pairs(config)
         check_output(config, self.pairs)
-        shipped = read_embedder(config.evaluate.model_weight)
-        self.parameters = shipped.parameters
-        self.embedder = shipped.embedder if is_exported(config.evaluate.model_weight) else folded(shipped.embedder).to(device)
-        self.calibrated = calibrated_threshold({"about": shipped.about}, config.evaluate.flip)
-        difference = cut_difference(shipped.about.get("cut"), self.known, repr(config.evaluate.model_weight))
-        if difference:
-            print(f"  {difference}")
+        self.embedder = PhotographEmbedder(config, self.known, device)
+        self.calibrated = calibrated_threshold({"about": self.embedder.about}, config.evaluate.flip)
         if config.evaluate.rule != "median":  # the one rule that asks for the scores
             self.threshold(np.empty(0))
-        if device.type == "cpu":
-            keep_freed_memory()
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
         if config.evaluate.rule == "median":
             print("  rule median: the threshold comes from these very pairs and assumes that half of them match")
 
     def embed(self) -> Embeddings | None:
         """Decode and embed every photograph once; of several processes each its share. None for all but the leading one."""
-        places = np.arange(len(self.known))
-        known = self.known.where(places * world_size() // len(places) == rank())  # shares that differ by one photograph at most
-        images = (pixels for pixels, _ in decode_all(known, self.config.model.image_size, "embed photographs"))
-        settings = self.config.evaluate
-        own = embed_images(self.embedder, images, known.file_names, settings.batch_size, settings.flip) if len(known) else None
-        shares = collect(own)
-        return join([share for share in shares if share]) if is_main_process() else None
+        return self.embedder.embed()
 
     def score(self, embeddings: Embeddings) -> np.ndarray:
         """Score of each pair, float64 [P], finite, higher = more alike."""
@@ -119,7 +108,7 @@ class Evaluation:
             "flip": self.config.evaluate.flip,
             "pairs": len(pairs),
             "images": len(self.known),
-            "parameters": self.parameters,
+            "parameters": self.embedder.parameters,
             "seconds": round(time.monotonic() - self.started, 2),
             "weights_digest": file_digest(self.config.evaluate.model_weight),
             "k_fold": self._k_fold(scores, pairs.same),

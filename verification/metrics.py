@@ -61,6 +61,16 @@ def tar_at_far(far: np.ndarray, tar: np.ndarray, target: float) -> float:
     return float(tar[far <= target].max())
 
 
+def tar_at_nearest_far(far: np.ndarray, tar: np.ndarray, target: float) -> float:
+    """The true accept rate at the point of the curve whose false accept rate is nearest to `target`, the later of two as near.
+
+    So IJB-C's figures are usually published. The point may lie above the target, or far below it, so that no threshold keeps the
+    claim; see `tar_at_far`.
+    """
+    distance = np.abs(far - target)
+    return float(tar[np.flatnonzero(distance == distance.min())[-1]])
+
+
 def k_fold(scores: np.ndarray, same: np.ndarray, folds: int, rule: str = "calibrated") -> dict:
     """Accuracy by the k-fold protocol of LFW (Huang et al., 2007, UMass 07-49) and CFP (Sengupta et al., WACV 2016).
 

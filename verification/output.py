@@ -6,9 +6,10 @@
 """
 
 import csv
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,9 +40,24 @@ def check_output(config: Config, pairs: Pairs) -> None:
     whatever weights, rule or flip.
     """
     check_rule(config.evaluate.rule)
+    check_folder(config, ENDINGS)
+    submission = submission_path(config)
+    if submission.exists() and not config.overwrite and not answers(submission, pairs):
+        raise InputError(
+            f"{str(submission)!r} answers other pairs than these; choose another --name or --results, or replace it with "
+            "--overwrite"
+        )
+
+
+def check_folder(config: Config, endings: Sequence[str]) -> None:
+    """Tell what would keep `<run>_<ending>` from being written to the folder of results, which is made if it is not there.
+
+    Raises InputError if the folder cannot be made or written to, or if a folder has the name of a file.
+    """
     folder = output_folder(config)
-    files = [folder / f"{config.name}_{ending}" for ending in ENDINGS]
-    longest = folder / f".{config.name}_metrics.{'0' * 12}.partial.json"  # a name for the time of writing
+    files = [folder / f"{config.name}_{ending}" for ending in endings]
+    stem, _, suffix = max(endings, key=len).rpartition(".")
+    longest = folder / f".{config.name}_{stem}.{'0' * 12}.partial.{suffix}"  # a name for the time of writing
     try:
         for path in (*reversed(folder.parents), folder):
             if os.path.lexists(path) and not path.is_dir():
@@ -54,11 +70,23 @@ def check_output(config: Config, pairs: Pairs) -> None:
         raise InputError(f"{str(occupied[0])!r} should be a file of results and is a folder; choose another --name or --results")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"results cannot be written to {str(folder)!r}, where you may not write; choose another --results")
-    submission = submission_path(config)
-    if submission.exists() and not config.overwrite and not answers(submission, pairs):
+
+
+def check_lists(config: Config, result: str, digest: str) -> None:
+    """Refuse to replace `<run>_<result>`, a JSON file with a lists_digest, by one of other lists unless `overwrite` is set.
+
+    The same lists may be evaluated again under their name. Raises InputError.
+    """
+    path = output_folder(config) / f"{config.name}_{result}"
+    if config.overwrite or not path.exists():
+        return
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))["lists_digest"]
+    except (ValueError, TypeError, KeyError, RecursionError):  # no such file
+        earlier = None
+    if earlier != digest:
         raise InputError(
-            f"{str(submission)!r} answers other pairs than these; choose another --name or --results, or replace it with "
-            "--overwrite"
+            f"{str(path)!r} is of other lists than these; choose another --name or --results, or replace it with --overwrite"
         )
 
 
@@ -74,14 +102,14 @@ def answers(submission: Path, pairs: Pairs) -> bool:
 
 
 @contextmanager
-def written_together(folder: Path, run: str) -> Iterator[Path]:
+def written_together(folder: Path, run: str, endings: Sequence[str] = ENDINGS) -> Iterator[Path]:
     """A hidden folder to write the files of an evaluation into, `<run>_<ending>`; after the body they take their places.
 
     Until then, and for good if the body raises, the files of an earlier evaluation stay as they are. Those of them that
-    have no successor are removed. In the exchange, some renames long, the earlier submission goes first and the new one
-    comes last: a process killed in between leaves no submission beside files that do not belong to it. What it leaves in
-    the hidden folder is removed by the next evaluation of this name. Evaluations that write to `folder` at the same time
-    wait for one another.
+    have no successor are removed. In the exchange, some renames long, the earlier file of the last ending (the submission)
+    goes first and the new one comes last: a process killed in between leaves none beside files that do not belong to it. What
+    it leaves in the hidden folder is removed by the next evaluation of this name. Evaluations that write to `folder` at the
+    same time wait for one another.
     """
     hidden = folder / f".{run}.partial"
     with locked(folder / ".lock"):
@@ -89,8 +117,8 @@ def written_together(folder: Path, run: str) -> Iterator[Path]:
         hidden.mkdir()
         try:
             yield hidden
-            (folder / f"{run}_{SUBMISSION}").unlink(missing_ok=True)
-            for name in (f"{run}_{ending}" for ending in ENDINGS):
+            (folder / f"{run}_{endings[-1]}").unlink(missing_ok=True)
+            for name in (f"{run}_{ending}" for ending in endings):
                 if (hidden / name).exists():
                     os.replace(hidden / name, folder / name)
                 else:

@@ -153,6 +153,29 @@ def draw_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     _save(path, draw, (6.6, 4.6), curves)
 
 
+def draw_cmc(path: Path, run: str, curves: Mapping[str, np.ndarray]) -> None:
+    """PNG of the identification rate over the rank, 1, 2, ..., of each named curve: float64 [ranks], in [0, 1]."""
+    lowest = min(float(rates.min()) for rates in curves.values())
+    most = max(map(len, curves.values()))
+
+    def draw(axes: Axes) -> None:
+        for (name, rates), color, marker in zip(curves.items(), CURVES, "os"):
+            label = f"{name}: {rates[0]:.2%} at rank 1"
+            axes.plot(np.arange(1, len(rates) + 1), rates, marker=marker, markersize=5, linewidth=2, color=color, label=label)
+        axes.set(
+            xscale="log" if most > 20 else "linear", xlabel="rank", ylabel="identification rate", ylim=(0.95 * lowest, 1.005)
+        )
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        if most <= 20:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(color="#dddddd")
+        axes.legend(loc="lower right")
+        axes.set_title(f"{shown(run, NAME)}: identification", parse_math=False)
+
+    _save(path, draw, (6.6, 4.6), [run])
+
+
 def _count(pairs: int) -> str:
     """A number of pairs in the few characters that a cell holds: 950, 12,345, 654k."""
     return f"{pairs:,}" if pairs < 100_000 else f"{pairs / 1e3:,.0f}k"

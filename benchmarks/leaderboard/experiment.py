@@ -15,7 +15,7 @@ from common.config import Config, Section, check_values, experiment, make_config
 from common.errors import InputError, brief, listing
 from common.plain import read_yaml
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,59}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.,+-]{0,59}")
 """Of a network or method: it becomes part of file names."""
 MOST_ROWS = 10_000
 FIXED = (
@@ -132,7 +132,7 @@ def read_experiment(path: str | Path, environment: Mapping[str, Any] | None = No
             raise InputError(f"{source}: {kind} is empty; name at least one")
         if odd := [name for name in named if not NAME.fullmatch(name)]:
             raise InputError(
-                f"{source}: {kind} has the name {brief(odd[0])}; it should be up to 60 letters of English, digits and ' _.+-', a"
+                f"{source}: {kind} has the name {brief(odd[0])}; it should be up to 60 letters of English, digits and ' _.,+-', a"
                 f" letter or digit first"
             )
     known = {path.stem: path for path in CONFIGS.glob("*.yaml")}

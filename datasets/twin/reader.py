@@ -1,7 +1,10 @@
 """Reader of synthetic people, photographed from nine angles in the layout of the 2020 competition."""
 
+from dataclasses import replace
+
 from common.errors import InputError, listing
 from common.files import existing_folder
+from datasets.manifest import Manifest
 from datasets.readers.competition import Competition
 from datasets.twin.plan import TABLES
 from datasets.twin.receipt import RECEIPT
@@ -11,8 +14,8 @@ from datasets.twin.unpack import unpacked_sample
 class Twin(Competition):
     """Reader of a set made by `python -m datasets.twin`: the one in `root`, or the sample that comes with the repository.
 
-    Attributes: angle (camera) and expression. The photographs of validate and test have no identity. Raises InputError
-    for a set that is not whole.
+    Attributes: angle (camera) and expression. The names of the photographs tell whom they show, those of validate and test, too.
+    Raises InputError for a set that is not whole.
     """
 
     def __init__(self, root: str = ""):
@@ -29,3 +32,9 @@ class Twin(Competition):
                     f"settings in its {RECEIPT} goes on with it"
                 )
         super().__init__(root or str(unpacked_sample()))
+
+    def faces(self, split: str) -> Manifest:
+        """The photographs of a split; unlike the competition's, those of validate and test have identities."""
+        faces = super().faces(split)
+        identities = faces.table["file_name"].str.partition("_")[0].astype(object)
+        return faces if split == "train" else replace(faces, table=faces.table.assign(face_id=identities))

@@ -16,10 +16,19 @@ FUSE: dict[type[nn.Module], Callable[..., tuple[nn.Parameter, nn.Parameter]]] = 
 
 
 class Tracer(fx.Tracer):
-    """Takes every convolution as one step, also one that computes in its own way."""
+    """Takes every convolution as one step, also one that computes in its own way, and networks that it cannot look into."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, tuple(FUSE)) or super().is_leaf_module(module, name)
+        whole = isinstance(module, tuple(FUSE)) or not getattr(module, "traceable", True)
+        return whole or super().is_leaf_module(module, name)
+
+
+def fold_parts(network: nn.Module) -> None:
+    """Have every module of a network in evaluation mode that has a method `fold` take its own parts together."""
+    for module in list(network.modules()):
+        fold = getattr(module, "fold", None)
+        if callable(fold):
+            fold()
 
 
 @torch.no_grad()
@@ -29,10 +38,7 @@ def folded(network: nn.Module) -> nn.Module:
     blocks of parallel branches, take their own parts together first. What `network` computes must not branch on the values of
     its input."""
     network = deepcopy(network).eval()
-    for module in list(network.modules()):
-        fold = getattr(module, "fold", None)
-        if callable(fold):
-            fold()
+    fold_parts(network)
     graph = Tracer().trace(network)
     modules = dict(network.named_modules())
     calls = Counter(node.target for node in graph.nodes)

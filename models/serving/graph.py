@@ -11,6 +11,7 @@ import torch
 from onnx import ModelProto
 
 from models.embedder import Embedder
+from models.layers.folding import fold_parts
 
 OPSET = 17
 INPUT_NAME, OUTPUT_NAME = "images", "embeddings"
@@ -22,7 +23,7 @@ def make_graph(embedder: Embedder, image_size: int) -> bytes:
     Equal weights give equal bytes. All operators are ONNX's own.
     """
     embedder = copy.deepcopy(embedder).cpu().eval()
-    embedder.head.fold()  # the exporter folds BatchNorms behind convolutions by itself
+    fold_parts(embedder)  # the exporter folds BatchNorms behind convolutions by itself
     buffer = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():  # with gradients wanted, a convolution computes otherwise
         warnings.simplefilter("ignore")  # that this exporter is the older one; it needs no further package

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from common.registry import ChoiceLike, Registry
 from datasets.batches.augment.affine import Affine
+from datasets.batches.augment.basic import Basic
 from datasets.batches.augment.colour import Colour
 from datasets.batches.augment.crop import Crop
 from datasets.batches.augment.erasing import Erasing
@@ -19,6 +20,7 @@ from datasets.batches.augment.flip import Flip
 from datasets.batches.augment.grey import Grey
 from datasets.batches.augment.hat import Hat
 from datasets.batches.augment.mask import Mask
+from datasets.batches.augment.seaweed import Seaweed
 from datasets.batches.augment.step import Sample, Step
 
 cv2.setNumThreads(1)  # one image is too small to share among threads, and loader processes already share the cores
@@ -34,6 +36,8 @@ STEPS = Registry(
         "erasing": Erasing,
         "hat": Hat,
         "mask": Mask,
+        "basic": Basic,
+        "seaweed": Seaweed,
     },
 )
 

@@ -25,12 +25,21 @@ class Affine(Step):
         turn, zoom, right, down = (2 * random.random(4) - 1).tolist()
         if not (self.rotation or self.scale or self.shift):
             return sample
-        image, points, mirrored = sample
-        height, width = image.shape[:2]
+        height, width = sample.image.shape[:2]
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn * self.rotation, 1 + zoom * self.scale)
         matrix[0, 2] += right * self.shift * width
         matrix[1, 2] += down * self.shift * height
-        if points is not None:
-            points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-        image = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return Sample(image, points, mirrored)
+        return moved(sample, matrix, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+
+
+def moved(sample: Sample, matrix: np.ndarray, interpolation: int, border: int, fill: int = 0) -> Sample:
+    """The image resampled, and its landmarks moved, by the affine map from old to new places, float64 [2, 3].
+
+    border: what stands outside the image, as OpenCV names it; with BORDER_CONSTANT the level `fill` of all colours.
+    """
+    image, points, mirrored = sample
+    if points is not None:
+        points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    size = (image.shape[1], image.shape[0])
+    image = cv2.warpAffine(image, matrix, size, flags=interpolation, borderMode=border, borderValue=(fill,) * 3)
+    return Sample(image, points, mirrored)

@@ -16,5 +16,9 @@ class Grey(Step):
     def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
         if random.random() >= self.probability:
             return sample
-        luma = cv2.cvtColor(sample.image, cv2.COLOR_RGB2GRAY)
-        return sample._replace(image=cv2.cvtColor(luma, cv2.COLOR_GRAY2RGB))
+        return sample._replace(image=without_colour(sample.image))
+
+
+def without_colour(image: np.ndarray) -> np.ndarray:
+    """uint8 [h, w, 3] with its luma in all three channels."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
