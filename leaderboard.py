@@ -1,7 +1,7 @@
 """Train networks and methods under one budget, evaluate them on the same pairs, and write a table, a page and two pictures.
 
     python leaderboard.py configs/leaderboard/twin.yaml                      # -> results/leaderboard/twin/
-    python leaderboard.py configs/leaderboard/smoke.yaml --results /tmp/out  # two small networks, a minute
+    python leaderboard.py configs/leaderboard/smoke.yaml --results /tmp/out  # two small networks, some minutes
     python leaderboard.py FILE --only mobilefacenet --workers 2 --threads 1
     python leaderboard.py FILE --steps table                                 # anew from what has been measured
 

@@ -324,6 +324,16 @@ def test_the_pace_is_that_of_the_steps(people, tmp_path, monkeypatch, capsys):
     assert steps == [8] * (budget.WARM + budget.TIMED) + [9] * (budget.WARM + budget.TIMED)
 
 
+def test_a_pace_can_be_measured(people, tmp_path):
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(tiny(people)))
+    config = read_experiment(tmp_path / "test.yaml", {"threads": 1}).rows[0].config
+    ema = dataclasses.replace(config.train, ema=0.9)
+    pace = budget.measure(dataclasses.replace(config, train=ema))
+    assert set(pace) == {"train"} and 0 < pace["train"] < 60
+    planned, images = with_epochs(config, Budget(seconds=3.5 * pace["train"]), lambda: pace)
+    assert planned.train.epochs == 3 and images == 3 * images_per_epoch(config, "train")
+
+
 STDERR = """
 read photographs:   0%|          | 0/24 [00:00<?, ?photo/s]\rread photographs: 100%|####| 24/24 [00:00<00:00, 700.00photo/s]
 {said}

@@ -30,7 +30,7 @@ SIDES = [
 ]
 """Where a name may stand beside its point: offset in points, alignment."""
 MARKER = 5  # pixels from the middle of a marker to its rim
-WIDEST = 26  # characters of a line of the legend
+WIDEST = 22  # characters of a line of the legend
 
 
 def scatter(table: list[Entry], cost: str) -> Figure | None:
