@@ -36,7 +36,7 @@ def thread_count(threads: int) -> int:
 def compute_deterministically(threads: int) -> None:
     """Allow only deterministic algorithms, on so many threads."""
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True) loads a compiler besides, for seconds
     torch.backends.cudnn.benchmark = False
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  # nothing here reads before it writes
 

@@ -67,6 +67,10 @@ def _fault(value: Any) -> str:
     return ""
 
 
+class KeyTwice(yaml.constructor.ConstructorError):
+    """A key stands twice in one mapping, which YAML forbids; which of its values is meant nobody knows."""
+
+
 class PlainLoader(yaml.SafeLoader):
     """YAML as people write it: 1e-3 is a number, too (YAML 1.1 asks for 1.0e-3), and 2026-01-01 is a text."""
 
@@ -82,6 +86,19 @@ class PlainLoader(yaml.SafeLoader):
         if self.flow_level >= MOST_LEVELS:  # told here, since the scanner takes seconds for thousands of brackets
             raise yaml.scanner.ScannerError(None, None, f"it is nested more than {MOST_LEVELS} deep", self.get_mark())
         super().fetch_flow_collection_start(token)
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """The mapping as it is written, before `<<` lays another under it."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):  # no other is a name
+                line, name = key.start_mark.line + 1, (key.tag, key.value)
+                if name in lines:
+                    places = f"lines {lines[name]} and {line}" if line > lines[name] else f"line {line}"
+                    raise KeyTwice(None, None, f"the key {brief(key.value)} stands twice in one mapping, in {places}; keep one")
+                lines[name] = line
+        return node
 
     def construct_plain(self, node: yaml.Node) -> Any:
         """What a scalar says; a value that does not fit its tag, such as `!!int foo`, is told with its line."""
@@ -151,12 +168,29 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A value from the command line as JSON or YAML would read it: 1e-3, true, null, [30, 80], {name: adam}; else the text."""
+    """A value from the command line as JSON or YAML would read it: 1e-3, true, null, [30, 80], {name: adam}; else the text.
+
+    Raises InputError for a mapping with one key twice.
+    """
     if not text.strip():
         return text  # which YAML would take for null
-    for load in (json.loads, load_yaml):
+    for load in (_load_json, load_yaml):
         try:
             return load(text)
+        except KeyTwice as error:
+            raise InputError(f"command line: {brief(text)}: {error}") from error
         except (ValueError, RecursionError, yaml.YAMLError):  # of numbers with thousands of digits, too
             continue
     return text
+
+
+def _load_json(text: str) -> Any:
+    """The values in a JSON text. Raises ValueError, also for an object with one key twice."""
+    return json.loads(text, object_pairs_hook=_each_once)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return values

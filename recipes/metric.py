@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeInt
 from torch import nn
 
-from common.config import Config
+from common.config import Config, ModelConfig
 from common.devices import mixed_precision
 from common.errors import InputError
 from common.progress import progress
@@ -24,7 +24,7 @@ from distributed.collectives import gather
 from distributed.processes import world_size
 from losses import build_objective
 from models.embed import embed_images
-from models.embedder import Embedder, build_embedder
+from models.embedder import Embedder, build_embedder, embedder_shapes, shapes_only
 from models.network_input import network_input, resized
 from models.weights import part_of, start_from
 from models.whitening import whitened
@@ -45,7 +45,8 @@ class Metric(Recipe):
     steps: batches an epoch, for sets of so few people that an epoch of all would be one batch; 0: every identity once.
 
     A batch has train.num_instances images of each of train.batch_size identities; where fewer people train, more images of
-    each.
+    each. The constructor refuses what `check` refuses: both look at the settings, and the network and the loss terms that
+    `check` tries out on the meta device say themselves what is wrong when the constructor makes them.
     """
 
     kind = "embedder"
@@ -62,7 +63,7 @@ class Metric(Recipe):
         steps: NonNegativeInt = 0,
     ):
         super().__init__()
-        self.check(config, faces, whiten, balance, image_sizes)
+        check_choices(config, faces, whiten, image_sizes)
         stage = config.train
         self.photographs, self.labels = photographs, faces.labels()
         self.identities = faces.identities
@@ -110,33 +111,14 @@ class Metric(Recipe):
         image_sizes: Sequence[int] = (),
         steps: int = 0,
     ) -> None:
-        stage, side = config.train, config.model.image_size
-        check_two_photographs(faces, repr(str(faces.root)))
-        fitting_batch(stage.batch_size, stage.num_instances, len(faces.identities))
+        stage, people = config.train, len(faces.identities)
+        check_choices(config, faces, whiten, image_sizes)
+        fitting_batch(stage.batch_size, stage.num_instances, people)
         if balance:
             attribute_classes(faces, balance)
-        sample = faces.labels()[whitening_sample(faces, whiten, config.seed)]
-        if len(sample) and len(np.unique(sample)) == len(sample):
-            raise InputError(
-                f"train.recipe.whiten is {whiten}: of so few of the {len(faces):,} photographs no two show one person; draw"
-                f" more, such as 2000, or none (0)"
-            )
-        shown = Augmentation(stage.augment, side).output_side
-        if shown != side:
-            raise InputError(
-                f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
-                f" model.image_size = {side}; set that, or take out crop and augment with affine"
-            )
-        sizes = list(image_sizes)
-        if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != side):
-            raise InputError(
-                f"train.recipe.image_sizes is {sizes}; the sides should grow, from at least 16 up to model.image_size = {side}"
-            )
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):  # without memory and without drawing
-            embedder = build_embedder(config.model)
-            for size in sizes:
-                check_reads(embedder, size, config.model.backbone["name"])
-            build_objective(stage.terms, config.model.embedding_size, len(faces.identities), PROVIDED)
+        embedder_shapes(config.model)
+        with shapes_only():
+            build_objective(stage.terms, config.model.embedding_size, people, PROVIDED)
 
     def on_epoch_start(self, epoch: int) -> None:
         self.image_size = self.image_sizes[epoch * len(self.image_sizes) // self.epochs]
@@ -173,6 +155,30 @@ class Metric(Recipe):
         return {"state": state, "about": {"identities": self.identities}}
 
 
+def check_choices(config: Config, faces: Manifest, whiten: int, image_sizes: Sequence[int]) -> None:
+    """Raise InputError for settings that do not fit the people, their photographs or one another."""
+    side = config.model.image_size
+    check_two_photographs(faces, repr(str(faces.root)))
+    sample = faces.labels()[whitening_sample(faces, whiten, config.seed)]
+    if len(sample) and len(np.unique(sample)) == len(sample):
+        raise InputError(
+            f"train.recipe.whiten is {whiten}: of so few of the {len(faces):,} photographs no two show one person; draw"
+            f" more, such as 2000, or none (0)"
+        )
+    shown = Augmentation(config.train.augment, side).output_side
+    if shown != side:
+        raise InputError(
+            f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
+            f" model.image_size = {side}; set that, or take out crop and augment with affine"
+        )
+    sizes = list(image_sizes)
+    if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != side):
+        raise InputError(
+            f"train.recipe.image_sizes is {sizes}; the sides should grow, from at least 16 up to model.image_size = {side}"
+        )
+    check_reads(config.model, sizes)
+
+
 def whitening_sample(faces: Manifest, count: int, seed: int) -> np.ndarray:
     """Positions, int64 ascending, of the photographs that teach the whitening: `count`, or all if there are fewer."""
     return draw_some(len(faces), count, random_stream(seed, "whiten"))
@@ -193,15 +199,21 @@ def fitting_batch(identities: int, images: int, people: int) -> tuple[int, int]:
     return people, fitting
 
 
-def check_reads(embedder: nn.Module, side: int, backbone: str) -> None:
-    """Raise InputError if the network, made for images of another size, cannot read those of `side` pixels."""
-    try:
-        embedder(torch.empty(2, 3, side, side))
-    except (RuntimeError, AssertionError) as error:  # the latter of networks of timm
-        raise InputError(
-            f"train.recipe.image_sizes holds {side}, and {backbone} reads only images of model.image_size: its last layers"
-            f" weigh the map place by place; leave train.recipe.image_sizes empty"
-        ) from error
+def check_reads(config: ModelConfig, sides: Sequence[int]) -> None:
+    """Raise InputError if the network, made for images of model.image_size, cannot read those of one of `sides` pixels."""
+    others = [side for side in sides if side != config.image_size]
+    if not others:
+        return
+    embedder = embedder_shapes(config)
+    with shapes_only():
+        for side in others:
+            try:
+                embedder(torch.empty(2, 3, side, side))
+            except (RuntimeError, AssertionError) as error:  # the latter of networks of timm
+                raise InputError(
+                    f"train.recipe.image_sizes holds {side}, and {config.backbone['name']} reads only images of"
+                    f" model.image_size: its last layers weigh the map place by place; leave train.recipe.image_sizes empty"
+                ) from error
 
 
 def attribute_classes(faces: Manifest, attribute: str) -> np.ndarray:

@@ -1,8 +1,6 @@
 """Whatever is wrong with the input: one sentence on stderr, exit code 2, no traceback, nothing half-written."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,11 +19,10 @@ from datasets.readers.opening import open_reader
 from losses.triplet import Triplet
 from models.archive import FORMAT, save_tensors
 from models.weights import load_weights
+from tests.started import start
 from tests.tiny import draw_people, tiny_settings
 from training.engine import total
 from verification.validation import Validation
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -50,12 +47,10 @@ def test_scripts_print_one_sentence_and_exit_with_2(tmp_path):
         "run.py": ["--config=absent.yaml"],
         "leaderboard.py": ["absent.yaml"],
     }.items():
-        done = subprocess.run(
-            [sys.executable, script, *options, f"--results={tmp_path}"], cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr and done.stderr.strip().startswith(f"{script}: ")
-        assert len(done.stderr.strip().splitlines()) == 1
+        code, said = start(script, [*options, f"--results={tmp_path}"], tmp_path / "said").ended()
+        assert code == 2, said
+        assert "Traceback" not in said and said.strip().startswith(f"{script}: ")
+        assert len(said.strip().splitlines()) == 1
 
 
 def test_run_script_turns_input_errors_into_exit_code_2(capsys):

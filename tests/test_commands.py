@@ -12,6 +12,7 @@ import evaluate
 import train
 from common.cli import read_arguments
 from common.errors import run_script
+from tests.started import start
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = {
@@ -91,6 +92,24 @@ def test_the_help_shows_only_what_there_is(capsys):
             read_arguments("x", script.SHORT, ["--help"], without=script.WITHOUT)
         shown = capsys.readouterr().out
         assert {option: f"--{option} [true|false]" in shown for option in options} == options
+
+
+LOADED = """
+import sys
+import torch
+import run
+from common.devices import compute_deterministically
+
+compute_deterministically(1)
+assert torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+print(sorted({"torch._dynamo", "torch._inductor", "sympy", "sklearn", "matplotlib", "onnx", "onnxruntime"} & set(sys.modules)))
+"""
+
+
+def test_a_start_loads_nothing_that_only_some_work_needs(tmp_path):
+    """The compiler of the tensor library, for one, takes seconds, and nothing here compiles."""
+    (tmp_path / "loaded.py").write_text(LOADED)
+    assert start(str(tmp_path / "loaded.py"), [], tmp_path / "said").ended() == (0, "[]\n")
 
 
 STARTED = """

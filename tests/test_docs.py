@@ -9,25 +9,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from docs.check import (
-    PAGES,
-    ROOT,
-    TRAINING,
-    Block,
-    Faulty,
-    blocks,
-    carry_out_page,
-    check_command,
-    check_links,
-    check_options,
-    check_program,
-    check_script,
-    check_yaml,
-    inline_commands,
-    stage,
-    start,
-    without_starting,
-)
+from docs.check import carry_out_page, stage, without_starting
+from docs.commands import TRAINING, check_command, check_options, check_program, check_script, check_yaml, start
+from docs.pages import PAGES, ROOT, Block, Faulty, blocks, check_links, inline_commands
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 SCRIPTS = [*TRAINING, "evaluate", "export"]
@@ -133,7 +117,7 @@ def test_a_command_that_would_not_fail_is_not_found():
 def test_a_block_without_a_class_is_found(text, tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text(text)
-    monkeypatch.setattr("docs.check.ROOT", tmp_path)
+    monkeypatch.setattr("docs.pages.ROOT", tmp_path)
     with pytest.raises(Faulty):
         blocks(page)
 
@@ -154,7 +138,7 @@ def test_a_leaderboard_that_could_not_be_trained_is_found():
 
 def test_a_link_to_nothing_is_found(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
-    monkeypatch.setattr("docs.check.ROOT", tmp_path)
+    monkeypatch.setattr("docs.pages.ROOT", tmp_path)
     for text in ("[x](nothing.md)", "[x](#nothing)"):
         page.write_text(f"# Title here\n[y](#title-here)\n{text}\n")
         with pytest.raises(Faulty, match="nothing"):

@@ -3,7 +3,7 @@
 import contextlib
 import io
 
-from docs.check import start
+from docs.commands import start
 from tests.tiny import draw_people
 
 

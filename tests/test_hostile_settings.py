@@ -104,6 +104,18 @@ def test_a_value_that_does_not_fit_its_tag_is_told_with_its_line(tmp_path, text)
     refused(lambda: read_config([path]), "is not of the kind", "line 2")
 
 
+def test_a_key_that_stands_twice_is_told_with_its_lines(tmp_path):
+    path = tmp_path / "odd.yaml"
+    path.write_text("seed: 1\ntrain:\n  lr: 0.1\n  epochs: 3\n  'lr': 0.2\n")
+    refused(
+        lambda: read_config([path]), "odd.yaml' is not valid YAML: the key 'lr' stands twice in one", "in lines 3 and 5; keep"
+    )
+    path.write_text("a: &a {lr: 1}\nb: {<<: *a, lr: 2}\nc: {lr: 3}\n")
+    assert load_yaml(path.read_text())["b"] == {"lr": 2}  # laid over, not twice
+    for text in ("{name: adam, beta1: 0.5, name: sgd}", '{"name": "adam", "name": "sgd"}'):
+        refused(lambda text=text: typed("--train.optimizer", text), "command line: ", "the key 'name' stands twice", "line 1;")
+
+
 def test_a_date_is_a_text():
     assert parse_value("2020-12-24") == "2020-12-24" and load_yaml("- 2020-12-24") == ["2020-12-24"]
 

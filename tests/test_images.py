@@ -83,8 +83,9 @@ def test_truncated_files_are_refused(tmp_path, name, cut):
     Image.fromarray(noise).save(tmp_path / name)
     content = (tmp_path / name).read_bytes()
     content = content[:cut] if cut >= 0 else content[: len(content) * 2 // 3 + cut]
-    with pytest.raises(ValueError, match=r"\w"):
+    with pytest.raises(ValueError, match=r"\w") as refused:
         read_photograph(content)
+    assert " object at 0x" not in str(refused.value)
 
 
 @settings(max_examples=200, deadline=None)
@@ -96,7 +97,7 @@ def test_arbitrary_bytes_give_an_image_or_a_reason(content, magic):
     try:
         image = read_photograph(magic + content)
     except ValueError as error:
-        assert str(error)
+        assert str(error) and " object at 0x" not in str(error)
     else:
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
 

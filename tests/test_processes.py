@@ -19,6 +19,7 @@ from common.errors import InputError
 from datasets.batches.samplers import PKSampler, ShuffledSampler
 from distributed import processes
 from distributed.batch_norm import SynchronisedNorm
+from tests.started import run_two
 from tests.tiny import draw_people, tiny_settings
 
 ROOT = Path(__file__).parent.parent
@@ -51,9 +52,11 @@ def people(tmp_path_factory) -> Path:
     return draw_people(tmp_path_factory.mktemp("people"))
 
 
-def start_two(script: str | Path, settings: list[str]) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, *settings]
-    command += ["--config", str(DEFAULT_CONFIG)]  # not the one for folders: the tests below count its steps
+CONFIG = ["--config", str(DEFAULT_CONFIG)]  # not the one for folders: the tests below count its steps
+
+
+def torchrun(script: str | Path, settings: list[str]) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, *settings, *CONFIG]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
@@ -90,7 +93,7 @@ def one(people, tmp_path_factory) -> Path:
 def two(people, tmp_path_factory) -> Path:
     """Results of two processes."""
     results = tmp_path_factory.mktemp("two")
-    done = start_two("run.py", tiny_settings(people, results, **FIFTY))
+    done = torchrun("run.py", tiny_settings(people, results, **FIFTY))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("submission: ") == done.stdout.count("train: ") == 1
     return results
@@ -120,10 +123,13 @@ def test_two_processes_leave_the_files_of_one_and_say_so_in_the_receipt(one, two
 
 
 def test_a_batch_that_cannot_be_split_is_one_sentence(people, tmp_path):
-    done = start_two("train.py", train_settings(people, tmp_path, train__batch_size=3, train__num_instances=3))
+    results = tmp_path / "results"
+    settings = train_settings(people, results, train__batch_size=3, train__num_instances=3)
+    ends = run_two("train.py", [*settings, *CONFIG], tmp_path)
+    said = "".join(text for _, text in ends)
     sentence = "train.py: train.batch_size = 3 x train.num_instances = 3 is 9 images a batch, which 2 processes cannot"
-    assert done.returncode and done.stderr.count(sentence) == 1 and "Traceback" not in done.stderr.partition(sentence)[0]
-    assert "exitcode  : 2" in done.stderr and not files_of(tmp_path)
+    assert [code for code, _ in ends] == [2, 2] and said.count(sentence) == 1 and "Traceback" not in said
+    assert not files_of(results)
 
 
 def test_an_error_of_one_process_ends_both_and_the_run_goes_on(people, two, tmp_path):
@@ -132,7 +138,7 @@ def test_an_error_of_one_process_ends_both_and_the_run_goes_on(people, two, tmp_
     script.write_text(FAILING.format(root=str(ROOT)))
     pretext = two / "train/weights/tiny-pretext.pt"
     settings = [*train_settings(people, results), f"--train.pretrained_weight={pretext}"]
-    done = start_two(script, settings)
+    done = torchrun(script, settings)
     assert done.returncode and "exitcode  : 2" in done.stderr and done.stderr.count("\ntrain.py: no luck\n") == 1
     left = files_of(results)
     assert left - {".tiny.lock"} == {"tiny.snapshot", "tiny.jsonl"}  # a process that is killed leaves its lock, free
@@ -141,8 +147,8 @@ def test_an_error_of_one_process_ends_both_and_the_run_goes_on(people, two, tmp_
     arguments = read_arguments("test", {}, [*settings, "--resume"])
     with pytest.raises(InputError, match="processes was 2, is 1"):
         train.train(read_config([DEFAULT_CONFIG], arguments.overrides))
-    done = start_two("train.py", [*settings, "--resume"])
-    assert done.returncode == 0, done.stderr
+    ends = run_two("train.py", [*settings, "--resume", *CONFIG], tmp_path)
+    assert [code for code, _ in ends] == [0, 0], ends
     assert (results / "train/weights/tiny.pt").read_bytes() == (two / "train/weights/tiny.pt").read_bytes()
 
 

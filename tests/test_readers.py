@@ -192,6 +192,12 @@ def test_folder_faults_are_named(people, tmp_path_factory):
     with pytest.raises(InputError, match="1 of 33 photographs in .* are dangling links, .*: d/dangling.jpg"):
         Folder(str(people))
     (people / "d" / "dangling.jpg").unlink()
+    for link, target in {"gone": "absent", "attributes.csv": "absent.csv", "ring": "ring"}.items():
+        (people / link).symlink_to(target)
+    with pytest.raises(InputError, match=r"3 of 12 entries of .* are dangling links, .*: attributes.csv, gone, ring"):
+        Folder(str(people))
+    for link in ("gone", "attributes.csv", "ring"):
+        (people / link).unlink()
     photograph(people / "lonely" / "1.jpg")
     with pytest.raises(InputError, match="1 of 9 people have only one photograph.*lonely"):
         Folder(str(people))

@@ -15,6 +15,8 @@ from common.errors import InputError
 from models.archive import load_tensors, save_tensors
 from models.weights import load_weights
 from tests.short_run import carry_out, files, short_config, without_data
+from training.locks import reserved_runs
+from training.receipts import intended_use
 from training.run import Run
 
 SNAPSHOT = "train/weights/short.snapshot"
@@ -128,6 +130,27 @@ def test_a_finished_run_is_kept_from_other_arithmetic(tmp_path, capsys, other, d
     carry_out(short_config(tmp_path, overwrite=True, **other))
     receipt = json.loads((tmp_path / "train/weights/short.json").read_text())
     assert {name: receipt[name] for name in other} == other
+
+
+def test_weights_for_another_use_are_another_run(unfinished):
+    """The file says whether to flip, so it cannot be begun for one use and ended for another, nor kept for another."""
+    flipped = {"evaluate": {"flip": True}}
+    for resume in (True, False):
+        with pytest.raises(InputError, match=r"a run with other settings or data \(evaluate.flip was False, is True\)"):
+            carry_out(short_config(unfinished, resume=resume, **flipped))
+    weights = carry_out(short_config(unfinished, resume=True))
+    before = files(unfinished)
+    for resume in (True, False):
+        with (
+            pytest.raises(InputError, match=r"evaluate.flip was False, is True\); .* --overwrite"),
+            reserved_runs(short_config(unfinished, resume=resume, **flipped), "train"),
+        ):
+            pass  # told when the run is reserved, ahead of all work
+    assert files(unfinished) == before and load_weights(weights)["about"]["evaluate"] == {"flip": False}
+    with reserved_runs(short_config(unfinished, **flipped), "pretext"):
+        assert not intended_use(short_config(unfinished, **flipped), "pretext")  # one pretext serves both uses
+    carry_out(short_config(unfinished, overwrite=True, **flipped))
+    assert load_weights(weights)["about"]["evaluate"] == {"flip": True}
 
 
 @pytest.mark.parametrize("missing", ["pretext", "train", None])

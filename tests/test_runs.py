@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,12 +20,13 @@ from common.errors import InputError
 from models.archive import save_tensors
 from models.backbones.small import SmallNet
 from models.weights import load_weights, save_weights
+from tests.started import start
 from tests.tiny import draw_people, tiny_settings
 from train import train
 from training.run import Run
 from verification.evaluation import evaluation_config
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("pictures_as_digests")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def carry_out(people: Path, results: Path, *extra: str, stage=solution.run, **ov
 
 
 @pytest.fixture(scope="module")
-def finished(people, tmp_path_factory) -> Path:
+def finished(people, tmp_path_factory, pictures_as_digests) -> Path:
     """Results of one uninterrupted run."""
     results = tmp_path_factory.mktemp("results")
     carry_out(people, results)
@@ -203,27 +203,43 @@ def test_losses_that_remember_resume_to_the_same_bytes(people, tmp_path, monkeyp
     assert 0 < state["objective.losses.curricularface.steps"] < 20 and state["objective.losses.curricularface.t"] != 0
 
 
-@pytest.mark.parametrize("save_every", [1, 4])
-def test_sigkill_and_resume_ends_byte_identical(people, tmp_path, save_every):
+LONG = {"train__epochs": 25, "train__validate_every": 7}
+
+
+@pytest.fixture(scope="module")
+def long_run(people, tmp_path_factory) -> Path:
+    """Results of one uninterrupted run of 25 epochs, pictures included."""
+    results = tmp_path_factory.mktemp("long")
+    code, said = start("run.py", settings_of_long_run(people, results), results / "said").ended()
+    assert code == 0, said
+    (results / "said").unlink()
+    return results
+
+
+def settings_of_long_run(people: Path, results: Path, **overrides: str) -> list[str]:
+    return ["--config", str(DEFAULT_CONFIG), *tiny_settings(people, results, **LONG, **overrides)]
+
+
+@pytest.mark.parametrize("save_every", [1, 4])  # changes no byte
+def test_sigkill_and_resume_ends_byte_identical(people, long_run, tmp_path, save_every):
     """The real thing: the process is killed, three times, wherever it happens to be."""
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    settings = {"train__epochs": 25, "train__validate_every": 7}
-    carry_out(people, whole, **settings)
-    settings["train__save_every"] = save_every  # changes no byte
-    command = [sys.executable, "run.py", "--config", str(DEFAULT_CONFIG), *tiny_settings(people, broken, **settings), "--resume"]
+    results = tmp_path / "results"
+    settings = settings_of_long_run(people, results, train__save_every=save_every)
+    command = ("run.py", [*settings, "--resume"], tmp_path / "said")
+    log = results / "train/logs/tiny.jsonl"
     killed = 0
     for least in (1, 7, 14):
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        log = broken / "train/logs/tiny.jsonl"
-        while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) < least):
+        process = start(*command).process
+        while process.is_alive() and (not log.exists() or len(log.read_text().splitlines()) < least):
             time.sleep(0.002)
-        if process.poll() is None:
+        if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             killed += 1
-        process.wait()
+        process.join()
     assert killed >= 2
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    assert contents(broken) == contents(whole)
+    code, said = start(*command).ended()
+    assert code == 0, said
+    assert contents(results) == contents(long_run)
 
 
 def test_a_finished_run_is_kept_from_other_settings(finished, people):

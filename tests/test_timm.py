@@ -9,7 +9,7 @@ from common.config import ModelConfig
 from common.errors import InputError
 from models.backbones.timm_network import check_options
 from models.counts import parameter_count
-from models.embedder import build_backbone, build_embedder, embedder_shapes, shapes_only
+from models.embedder import build_backbone, embedder_shapes, shapes_only
 from recipes.metric import check_reads
 from tests.tiny import need_timm
 
@@ -109,8 +109,8 @@ def test_tokens_are_laid_out_as_the_map_that_they_stand_for(timm):
     for row in range(3):
         for column in range(3):
             assert torch.equal(maps[:, :, row, column], tokens[:, 1 + 3 * row + column])  # the first stands for the whole
-    with shapes_only(), pytest.raises(InputError, match="holds 32, and timm reads only images of model.image_size"):
-        check_reads(build_embedder(config), 32, "timm")
+    with pytest.raises(InputError, match="holds 32, and timm reads only images of model.image_size"):
+        check_reads(config, [32])
 
 
 def test_maps_with_channels_last_are_turned(timm):

@@ -9,7 +9,7 @@ from common.config import Config
 from common.errors import InputError
 from common.files import claimed, made
 from distributed.processes import barrier, is_main_process
-from training.receipts import is_replaced, stage_settings
+from training.receipts import intended_use, is_replaced, stage_settings
 from training.run_files import RunFiles
 
 _held: set[Path] = set()  # locks of this process: run.py holds those of both stages, and the stages find them held
@@ -30,7 +30,7 @@ def reserved_runs(config: Config, *sections: str) -> Iterator[None]:
             for files in new.values():
                 stack.enter_context(_locked(files, config.results))
             for section, files in new.items():
-                is_replaced(config, files, {"config": stage_settings(config, section)})
+                is_replaced(config, files, {"config": stage_settings(config, section)} | intended_use(config, section))
         barrier()
         yield
 

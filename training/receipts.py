@@ -37,6 +37,13 @@ def stage_settings(config: Config, section: str) -> dict[str, Any]:
     return settings
 
 
+def intended_use(config: Config, section: str) -> dict[str, Any]:
+    """How an embedder is meant to be evaluated, which its file says and which therefore distinguishes runs, though the same is
+    learned: a run that went on with another use would say of its best epochs before one thing, and after it another. Of a
+    pretext, which is never evaluated, it distinguishes nothing."""
+    return {"evaluate": {"flip": config.evaluate.flip}} if section == "train" else {}
+
+
 def arithmetic(config: Config) -> dict[str, Any]:
     """What else the bytes of the weights depend on, beside settings and data: how it is computed."""
     device = choose_device(config.device)

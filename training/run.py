@@ -26,6 +26,7 @@ from models.weights import file_digest, save_weights
 from training.receipts import (
     arithmetic,
     git_commit,
+    intended_use,
     is_replaced,
     kept_although,
     read_receipt,
@@ -74,6 +75,7 @@ class Run:
         self.seed = config.seed
         self.evaluation = {"flip": config.evaluate.flip}  # how the weights are meant to be used, whatever they learned from
         self.identity = {"config": stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
+        self.identity |= intended_use(config, section)
         self.arithmetic = arithmetic(config)
         self.digests: dict[str, str] = {}  # of the drafts, by the names they have in the receipt
         self.results = {  # drafts and what they become

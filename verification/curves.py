@@ -12,7 +12,6 @@ import numpy as np
 
 from common.errors import InputError, run_script
 from common.files import write_whole
-from verification.plots import draw_curves
 
 COSTS = ("images", "minutes")
 
@@ -50,6 +49,8 @@ def main() -> None:
     stems = Counter(Path(path).stem for path in set(arguments.logs))
     names = {path: path if stems[Path(path).stem] > 1 else Path(path).stem for path in arguments.logs}
     curves = {name: read_curve(path, arguments.cost) for path, name in names.items()}
+    from verification.plots import draw_curves  # takes a second to load, which a wrong log need not wait for
+
     unit = {"images": "training images", "minutes": "minutes of training"}[arguments.cost]
     write_whole(Path(arguments.out), lambda path: draw_curves(path, curves, unit))
     print(f"curves: {arguments.out}")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from common.errors import InputError
 from verification.decisions import decide, finite
@@ -29,7 +28,7 @@ def verification_metrics(scores: np.ndarray, same: np.ndarray, threshold: float)
     measures |= {f"tar_at_far_{name}": None for name in TARGETS}
     if same.any() and not same.all():
         far, tar = roc(scores, same)
-        measures |= {"auc": float(roc_auc_score(same, scores)), "eer": equal_error_rate(far, tar)}
+        measures |= {"auc": area(scores, same), "eer": equal_error_rate(far, tar)}
         measures |= {f"tar_at_far_{name}": tar_at_far(far, tar, target) for name, target in TARGETS.items()}
     return measures
 
@@ -39,8 +38,17 @@ def roc(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     scores: float64 [P], higher = more alike. same: bool [P], with both answers among them.
     """
+    from sklearn.metrics import roc_curve  # here, since it takes seconds to load: who mistypes an option need not wait for it
+
     far, tar, _ = roc_curve(same, scores, drop_intermediate=False)
     return far, tar
+
+
+def area(scores: np.ndarray, same: np.ndarray) -> float:
+    """The area under the curve of `roc`, of the same scores and answers."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(same, scores))
 
 
 def equal_error_rate(far: np.ndarray, tar: np.ndarray) -> float:
@@ -139,7 +147,7 @@ def breakdown(
     for number, members in zip(found_here.tolist(), np.split(known[order], starts[1:])):
         one, other = divmod(number, len(values))
         mixed = same[members].any() and not same[members].all()
-        auc = float(roc_auc_score(same[members], scores[members])) if mixed else None
+        auc = area(scores[members], same[members]) if mixed else None
         row = {"first": values[one], "second": values[other], "pairs": len(members)}
         rows.append(row | {"accuracy": float(correct[members].mean()), "auc": auc})
     return rows

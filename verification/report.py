@@ -9,7 +9,6 @@ import numpy as np
 
 from common.files import write_json, write_whole
 from verification.decisions import finite
-from verification.plots import draw_angles, draw_roc, draw_scores
 
 
 def write_report(
@@ -28,6 +27,8 @@ def write_report(
     angles: rows of `metrics.breakdown` over the camera angle; None or none: no picture by angle.
     There is no ROC without pairs of the same person and of different people.
     """
+    from verification.plots import draw_angles, draw_roc, draw_scores  # which take a second to load: training needs none
+
     scores, same = finite(scores), np.asarray(same, dtype=bool)
     pictures: dict[str, Callable[[Path], None]] = {"scores": lambda path: draw_scores(path, run, scores, same, threshold)}
     if same.any() and not same.all():

@@ -4,7 +4,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from datasets.photographs.cutting import MOST_PIXELS
 
@@ -37,6 +37,8 @@ def read_photograph(content: bytes, enough: int | None = None) -> np.ndarray:
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except Image.DecompressionBombError as error:  # Pillow's own limit lies somewhat higher
         raise ValueError(f"it has more than {MOST_PIXELS:,} pixels") from error
+    except UnidentifiedImageError as error:  # whose own message shows the object in memory that was read
+        raise ValueError(f"its beginning is that of no whole image; what is read: {', '.join(FORMATS)}") from error
     except Exception as error:  # a decoder meets arbitrary bytes here and may raise anything
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 

@@ -76,7 +76,8 @@ def people_without(people: list[str], photographs: list[tuple[str, str]]) -> lis
 def visible(folder: Path, suffixes: tuple[str, ...] = (), folders: bool = False) -> list[str]:
     """Names of the folders, or of the files with one of the suffixes (lower case; none: all), that are not hidden, sorted.
 
-    Raises InputError for a folder that cannot be listed and for names that are no text.
+    Raises InputError for a folder that cannot be listed, for names that are no text and, where folders are asked for, for
+    links that lead nowhere, since they may have led to folders.
     """
     try:
         with os.scandir(folder) as entries:
@@ -84,6 +85,12 @@ def visible(folder: Path, suffixes: tuple[str, ...] = (), folders: bool = False)
     except OSError as error:
         raise InputError(f"{str(folder)!r} cannot be listed: {error.strerror}") from error
     if folders:
+        dangling = sorted(entry.name for entry in shown if entry.is_symlink() and not os.path.exists(entry.path))
+        if dangling:
+            raise InputError(
+                f"{len(dangling):,} of {len(shown):,} entries of {str(folder)!r} are dangling links, which lead to no folder"
+                f" and no file; mend or remove them: {listing(dangling)}"
+            )
         names = sorted(entry.name for entry in shown if entry.is_dir())
     else:  # a dangling link is kept, for check_files to name it
         names = sorted(entry.name for entry in shown if entry.name.lower().endswith(suffixes or "") and not entry.is_dir())
