@@ -22,13 +22,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 import leaderboard
 from benchmarks.leaderboard import budget, serving
 from benchmarks.leaderboard.budget import images_per_epoch, stages, with_epochs
-from benchmarks.leaderboard.experiment import Budget, read_experiment
+from benchmarks.leaderboard.experiment import Budget, _changed, _deciding, read_experiment
 from benchmarks.leaderboard.page import as_html
 from benchmarks.leaderboard.plots import as_svg, scatter
 from benchmarks.leaderboard.processes import ROOT, reason
 from benchmarks.leaderboard.records import outdated, read_records, read_timings, write_records
 from benchmarks.leaderboard.serving import forms
 from benchmarks.leaderboard.table import as_csv, as_markdown, entries, explanation
+from common.config import Config
 from common.errors import InputError
 from tests.tiny import draw_people
 
@@ -144,6 +145,15 @@ def test_rows_are_chosen_by_patterns(tmp_path):
     assert len(leaderboard.selected(experiment, ["*"])) == 8
     with pytest.raises(InputError, match="--only 'big' names no row; rows are called such as small/plain/0"):
         leaderboard.selected(experiment, ["*", "big"])
+
+
+def test_digests_stay_when_the_project_gains_a_setting(tmp_path):
+    row = read_experiment(written(tmp_path)).rows[0]
+    settings = _deciding(row.config)
+    assert _changed(_deciding(Config())) == {}
+    kept = _changed(settings)
+    assert kept["model"]["backbone"] == {"name": "small"} and "max_parameters" not in kept["model"]
+    assert _changed({**settings, "model": {**settings["model"], "embedding_size": 7}})["model"]["embedding_size"] == 7
 
 
 def record(row: Any, budget: Budget, **figures: Any) -> dict[str, Any]:

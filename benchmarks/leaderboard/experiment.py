@@ -81,21 +81,30 @@ class Row:
     def digest(self, budget: Budget) -> str:
         """SHA-256 of all settings that the result depends on; it says nothing of code, photographs and what weight files hold.
         The number of threads is left out: it changes the last bits of the weights only, and is not the same everywhere."""
-        evaluate = dataclasses.asdict(self.config.evaluate)
-        del evaluate["batch_size"]
-        content: dict[str, Any] = {
-            "settings": experiment(self.config),
-            "evaluate": evaluate,
-            "budget": dataclasses.asdict(budget),
-        }
-        content |= {name: getattr(self.config, name) for name in ("device", "precision")}
-        content |= {"pretrained_weight": self.config.train.pretrained_weight}
-        return _sha256(content)
+        return _sha256({"settings": _changed(_deciding(self.config)), "budget": dataclasses.asdict(budget)})
 
     @property
     def model_digest(self) -> str:
         """SHA-256 of the settings that the embedder's size and pace depend on."""
-        return _sha256(experiment(self.config)["model"])
+        return _sha256(_changed({"model": experiment(self.config)["model"]}))
+
+
+def _deciding(config: Config) -> dict[str, Any]:
+    """The settings, by section, that the figures of a row depend on."""
+    evaluate = dataclasses.asdict(config.evaluate)
+    del evaluate["batch_size"]
+    common = {name: getattr(config, name) for name in ("device", "precision")}
+    return {**experiment(config), "evaluate": evaluate, "start": {"weight": config.train.pretrained_weight}, "common": common}
+
+
+def _changed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings that are not as a fresh `Config` has them, so that a digest stays when the project gains one."""
+    fresh = _deciding(Config())
+    return {
+        name: {key: each for key, each in value.items() if each != fresh[name].get(key)} if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if value != fresh[name]
+    }
 
 
 def _sha256(content: Mapping[str, Any]) -> str:
