@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", default="", help="the CSV for data.boxes (default faces.csv in the folder)")
     parser.add_argument("--all", action="store_true", help="also write every face, to a CSV beside it that ends in -all")
     parser.add_argument("--sheet", default="", help="also draw a contact sheet, a .jpg or .png outside the folder")
-    parser.add_argument("--score", type=float, default=SCORE, help="what a face has to score, 0.3 to 1 (default %(default)s)")
+    parser.add_argument("--score", type=float, default=SCORE, help="least score of a face, 0.3 to 1 (default %(default)s)")
     parser.add_argument(
         "--side",
         type=int,

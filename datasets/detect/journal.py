@@ -64,6 +64,8 @@ def _found(value: Any) -> Found | None:
     """The photograph that a line is about; None if a crash of the machine left something else there."""
     try:
         name, state, faces, fault = value
+        if not all(isinstance(text, str) for text in (name, state, fault)):
+            return None
         read = [Face(tuple(box), tuple((x, y) for x, y in points), score) for box, points, score in faces]
         return Found(name, state, read, fault)
     except (TypeError, ValueError):

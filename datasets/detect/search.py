@@ -12,7 +12,7 @@ import cv2
 from common.errors import InputError, listing
 from common.files import existing_folder, locked, write_whole
 from common.progress import progress, say
-from datasets.detect.detector import Detector
+from datasets.detect.detector import LEAST_SCORE, Detector
 from datasets.detect.find import SCORE, SIDE, find_faces
 from datasets.detect.journal import Found, Journal, stamp
 from datasets.detect.sheet import SUFFIXES as PICTURES
@@ -113,8 +113,8 @@ def _fault(photograph: Found) -> str:
 
 def _check(folder: Path, out: Path, score: float, side: int, sheet: str | Path) -> None:
     """Raise InputError for options that cannot be meant, and for files that would get in the way of others."""
-    if not 0.3 <= score < 1:
-        raise InputError(f"score is {score}; it should be at least 0.3 and below 1")
+    if not LEAST_SCORE <= score < 1:
+        raise InputError(f"score is {score}; it should be at least {LEAST_SCORE} and below 1")
     if side not in SIDES:
         raise InputError(f"side is {side}; it should be {SIDES[0]} to {SIDES[-1]} pixels")
     if out.suffix.lower() != ".csv":
