@@ -4,6 +4,7 @@ A constructor's parameters are the loss's options, apart from `embedding_size` a
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from common.errors import InputError, brief
 from common.registry import ChoiceLike, Registry, name_and_options
@@ -53,18 +54,22 @@ def build_objective(
     embedding_size: int,
     identities: int,
     provided: Iterable[str] = ("embeddings", "labels"),
+    **given: Any,
 ) -> Objective:
     """The objective that `terms` describe: each a choice of a loss, whose option `weight` is its factor.
 
-    provided: names of what the recipe hands on to the losses. Raises InputError.
+    provided: names of what the recipe hands on to the losses. given: what else it knows that a constructor may ask for:
+    teacher_size, the dimensions of the teacher's embeddings, and map_channels, a list with the channels of the student's
+    and of the teacher's map for each pair of maps. Raises InputError.
     """
+    given |= {"embedding_size": embedding_size, "identities": identities}
     losses, weights = {}, {}
     for term in terms:
         name, options = name_and_options(term)
         if name in losses:
             raise InputError(f"train.terms has {brief(name)} twice; a loss term is named once")
         weights[name], options = split_weight(name, options)
-        losses[name] = LOSSES.build({"name": name, **options}, embedding_size=embedding_size, identities=identities)
+        losses[name] = LOSSES.build({"name": name, **options}, **given)
     if not losses:
         raise InputError(f"train.terms is empty; name at least one loss term of: {', '.join(sorted(LOSSES))}")
     return Objective(losses, weights, provided)

@@ -64,6 +64,19 @@ class Objective(nn.Module):
             terms |= {part: self.weights[name] * each for part, each in parts.items()}
         return terms
 
+    def scaled_logits(self, embeddings: Tensor) -> Tensor:
+        """embeddings float32 [B, D] -> what the one classifier says of them, float32 [B, identities]: its softmax are the
+        probabilities of the identities. So a teacher's objective gives soft labels. Raises InputError if there is not one."""
+        if len(self.classifiers) != 1:
+            raise InputError(f"the loss terms have {len(self.classifiers)} classifiers; there should be exactly one")
+        classifier: Any = self.losses[self.classifiers[0]]
+        return scaled(classifier, classifier.logits(embeddings))
+
+
+def scaled(classifier: Any, logits: Tensor) -> Tensor:
+    """Logits [B, C] as a classifier scales them; those of one that has no method `scaled` are it already."""
+    return classifier.scaled(logits) if hasattr(classifier, "scaled") else logits
+
 
 def split_weight(name: str, options: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
     """Separate a term's `weight` (default 1) from the options of its loss. Raises InputError for a weight that is not one."""

@@ -1,11 +1,12 @@
 """Recipes: training methods, each an object that the one loop in training/engine.py drives."""
 
 from common.registry import Registry
+from recipes.distill import Distill
 from recipes.metric import Metric
 from recipes.pretext import Pretext
 
 PRETEXT_RECIPES = Registry("pretext recipe", {"pretext": Pretext})
 """Methods of stage 1; their weight files hold a backbone with heads."""
 
-TRAIN_RECIPES = Registry("training recipe", {"metric": Metric})
+TRAIN_RECIPES = Registry("training recipe", {"metric": Metric, "distill": Distill})
 """Methods of stage 2; their weight files hold an embedder."""
