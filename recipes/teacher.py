@@ -46,7 +46,7 @@ class Teacher(nn.Module):
         content = load_weights(path)
         check_same_split(trained_on(content), config.data, repr(path))
         model = make_config({"model": content["about"].get("config", {}).get("model", {})}, repr(path)).model
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             shipped = build_shipped(content, model, repr(path))
             self.embedder: Embedder = shipped.embedder  # type: ignore[assignment]  # of a weight file it is one
             if "teacher_logits" in asked:

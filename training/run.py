@@ -253,8 +253,8 @@ class Run:
     def _check_kept(self) -> None:
         """Raise InputError unless the weights of single epochs are what they were when the snapshot was made."""
         for name, digest in self.kept.items():
-            path = self.weights.with_name(str(name))
-            if not self.files.is_kept(path.name) or not path.exists() or file_digest(path) != digest:
+            path = self.weights.parent / str(name)
+            if not self.files.is_kept(str(name)) or not path.exists() or file_digest(path) != digest:
                 raise InputError(
                     f"weights that the unfinished run kept, {str(path)!r:.300}, are lost or changed; put them back, or start"
                     f" anew with --overwrite"
