@@ -2,8 +2,10 @@
 
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
+from torch.nn import functional
 
 from losses.embedding_mse import EmbeddingMSE
+from losses.matching import of_teacher
 from losses.soft_targets import Temperature, soft_divergence
 
 
@@ -34,8 +36,9 @@ class EmbeddingLabels(EmbeddingMSE):
         self, embeddings: Tensor, teacher_embeddings: Tensor, teacher_logits: Tensor
     ) -> dict[str, Tensor]:
         """embeddings [B, D], teacher_embeddings [B, Dt], teacher_logits [B, identities]"""
-        logits = self.classifier(self.projection(embeddings))
+        projected = self.projection(embeddings)
+        divergence = soft_divergence(self.classifier(projected), teacher_logits, self.temperature)
         return {
-            "mse": super().forward(embeddings, teacher_embeddings),
-            "labels": self.labels * soft_divergence(logits, teacher_logits, self.temperature),
+            "mse": functional.mse_loss(projected, of_teacher(teacher_embeddings)),
+            "labels": self.labels * divergence,
         }

@@ -26,7 +26,7 @@ class FSP(nn.Module):
     def __init__(self, map_channels: list[tuple[int, int]]):
         super().__init__()
         if len(map_channels) < 2:
-            raise InputError(f"loss term 'fsp' looks at steps from map to map, and there is {len(map_channels)} map; name two")
+            raise InputError("loss term 'fsp' looks at steps from map to map, and there is only one map; name at least two")
         self.regressors = Regressors(map_channels)
 
     def forward(self, maps: list[Tensor], teacher_maps: list[Tensor]) -> Tensor:

@@ -492,12 +492,11 @@ def test_values_and_gradients_are_finite_whatever_they_are_given(name, batch, dt
             assert gradients and all(gradient.isfinite().all() for gradient in gradients)
 
 
-@pytest.mark.parametrize("name", ["relational", "pkt"])
-def test_two_equal_images_have_no_huge_gradient(name):
+def test_two_equal_images_have_no_huge_gradient_of_angles():
     """Where the difference of two embeddings has no direction, a quotient by its length must not stand in for one."""
     given = context()
     given["embeddings"] = torch.cat([given["embeddings"][:1], given["embeddings"][:-1]]).detach().requires_grad_()
-    sum(call(build(name), given).values()).backward()
+    sum(call(build("relational"), given).values()).backward()
     assert given["embeddings"].grad.abs().max() < 10
 
 
@@ -539,7 +538,7 @@ def test_wrong_options_are_one_sentence(term, message):
 
 
 def test_fsp_needs_two_maps():
-    with pytest.raises(InputError, match="'fsp' looks at steps from map to map, and there is 1 map; name two"):
+    with pytest.raises(InputError, match="'fsp' looks at steps from map to map, and there is only one map; name at least two"):
         build("fsp", map_channels=[(4, 4)])
 
 
