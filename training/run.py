@@ -74,6 +74,11 @@ class Run:
     ):
         self.files = RunFiles.of(config, section)
         self.name = self.files.name
+        for path in teacher_digests or ():
+            if self.files.writes(path):
+                raise InputError(
+                    f"the teacher {path!r} is a file that this run would replace; choose another --name or --results"
+                )
         self.weights = self.files.weights
         self.stage: StageConfig = getattr(config, section)
         self.resume = config.resume

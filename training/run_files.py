@@ -67,6 +67,12 @@ class RunFiles:
         """Whether a file of that name is one that `kept` names for some epoch."""
         return re.fullmatch(rf"{re.escape(self.name)}\.epoch-\d+(\.classifier)?\.pt", name) is not None
 
+    def writes(self, path: str | Path) -> bool:
+        """Whether the file at `path` is one of the weights that a run leaves here."""
+        same_folder = Path(path).resolve().parent == self.weights.resolve().parent
+        name = Path(path).name
+        return same_folder and (name in (self.weights.name, self.classifier.name) or self.is_kept(name))
+
     def make_folders(self) -> None:
         for path in (self.weights, self.log):
             path.parent.mkdir(parents=True, exist_ok=True)
