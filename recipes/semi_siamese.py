@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor, nn
