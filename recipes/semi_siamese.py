@@ -204,8 +204,8 @@ def queue_size(queue: int, batch: int, people: int) -> int:
         raise InputError(f"train.recipe.queue is {size}; it should be a multiple of train.batch_size = {batch}, at most {most:,}")
     if size > most:
         raise InputError(
-            f"train.recipe.queue is {size:,}, and {people:,} people train; those in the queue are left out of an epoch, and others"
-            f" should fill a batch of {batch}, so it should be at most {most:,}"
+            f"train.recipe.queue is {size:,}, and {people:,} people train; those in the queue are left out of an epoch, and the"
+            f" others should fill a batch of {batch}, so it should be at most {most:,}"
         )
     return size
 

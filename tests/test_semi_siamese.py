@@ -55,17 +55,13 @@ def photographs(faces) -> Photographs:
 
 def settings(people: Path | str = "", results: Path | str = "results", **stage: Any) -> dict[str, Any]:
     chosen = {"recipe": RECIPE, "batch_size": BATCH, "num_instances": 2, "terms": ["am_softmax"], "epochs": 3}
+    model = {"backbone": "small", "image_size": SIDE, "embedding_size": DIMENSIONS, "head": {"name": "pool", "dropout": 0.5}}
     return {
         "name": "pairs",
         "results": str(results),
         "threads": 1,
         "data": {"reader": {"name": "folder", "pairs": 20}, "root": str(people), "most_per_person": 2},
-        "model": {
-            "backbone": "small",
-            "image_size": SIDE,
-            "embedding_size": DIMENSIONS,
-            "head": {"name": "pool", "dropout": 0.5},
-        },
+        "model": model,
         "train": chosen | stage,
     }
 
@@ -107,7 +103,6 @@ def test_the_queue_is_a_list_whose_oldest_make_room():
 def test_the_loss_is_that_of_a_naive_loop_in_both_directions(faces, photographs):
     recipe = made(faces, photographs)
     recipe.network.head.dropout.p = 0.0
-    stored = []
     for batch in recipe.loader(0):
         probe, gallery, columns = deepcopy(recipe.network), deepcopy(recipe.gallery), recipe.queue.columns.clone()
         place, images = int(recipe.queue.pointer), batch["image"].permute(0, 3, 1, 2) / 127.5 - 1
@@ -121,21 +116,18 @@ def test_the_loss_is_that_of_a_naive_loop_in_both_directions(faces, photographs)
                 cosines = []
                 for slot in range(QUEUE):
                     ours = place <= slot < place + BATCH
-                    cosines.append(
-                        naive_cosine(probes[turn][row], prototypes[1 - turn][slot - place] if ours else columns[:, slot])
-                    )
+                    column = prototypes[1 - turn][slot - place] if ours else columns[:, slot]
+                    cosines.append(naive_cosine(probes[turn][row], column))
                 cosines[place + row] -= 0.35
                 exponents = np.exp(32 * np.array(cosines))
                 losses.append(-np.log(exponents[place + row] / exponents.sum()))
         outcome = recipe(batch)
-        assert float(outcome.terms["am_softmax"]) == pytest.approx(np.mean(losses), rel=1e-4)
+        assert outcome.terms["am_softmax"].item() == pytest.approx(np.mean(losses), rel=1e-4)
         kept = recipe.queue.columns[:, place : place + BATCH].T
         same = [torch.allclose(kept, functional.normalize(prototype), atol=1e-5) for prototype in prototypes]
         assert sum(same) == 1
-        stored.append(same)
-        assert (
-            recipe.queue.people[place : place + BATCH].tolist() == batch["label"][::2].tolist() == batch["label"][1::2].tolist()
-        )
+        whose = recipe.queue.people[place : place + BATCH].tolist()
+        assert whose == batch["label"][::2].tolist() == batch["label"][1::2].tolist()
 
 
 def test_either_photograph_may_stay_and_the_draw_is_that_of_the_epoch(faces, photographs):
@@ -206,6 +198,17 @@ def test_no_person_twice_in_an_epoch_and_none_who_is_in_the_queue(photographs_ea
     assert ascending == ({True} if photographs_each == [1] else {True, False})
 
 
+def test_the_loader_leaves_out_whom_the_queue_holds(faces, photographs):
+    recipe = made(faces, photographs)
+    for epoch in range(5):
+        waiting = set(recipe.queue.people.tolist())
+        batches = list(recipe.loader(epoch))
+        assert len(batches) == recipe.steps_per_epoch == 2
+        for batch in batches:
+            assert len(batch["label"]) == recipe.images_per_step and not set(batch["label"].tolist()) & waiting
+            recipe.queue.push(torch.randn(BATCH, DIMENSIONS), batch["label"][::2])
+
+
 def test_batches_are_a_function_of_seed_epoch_and_queue():
     labels = np.repeat(np.arange(20), 2)
 
@@ -265,7 +268,7 @@ def test_bfloat16_gives_about_the_same_loss(faces, photographs):
         recipe.network.head.dropout.p = 0.0
         [loss] = recipe(next(iter(recipe.loader(0)))).terms.values()
         assert loss.dtype == torch.float32 and recipe.queue.columns.dtype == torch.float32
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.1)
 
 
@@ -346,6 +349,10 @@ def configured(people: Path, results: Path, resume: bool = False, **stage: Any) 
     return read_config([], settings(people, results, **stage) | {"resume": resume})
 
 
+def log(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(row) for row in (results / "train/logs/pairs.jsonl").read_text().splitlines()]
+
+
 def test_a_run_ships_the_probe_alone_and_resumes_to_the_same_bytes(people, tmp_path, monkeypatch):
     """With whitening, an average of the weights and a head that remembers."""
     stage = {"epochs": 4, "ema": 0.9, "terms": ["curricularface"], "recipe": RECIPE | {"whiten": 10}}
@@ -359,7 +366,7 @@ def test_a_run_ships_the_probe_alone_and_resumes_to_the_same_bytes(people, tmp_p
     assert sum(content["state"][name].numel() for name, _ in shape.named_parameters()) == parameter_count(shape)
     unwhitened = load_weights(weights.with_name("pairs.classifier.pt"), ("classifier",))
     assert set(unwhitened["state"]) == {f"network.{name}" for name in content["state"]}
-    rows = [json.loads(row) for row in (tmp_path / "whole/train/logs/pairs.jsonl").read_text().splitlines()]
+    rows = log(tmp_path / "whole")
     assert [set(row) >= {"curricularface", "embedding_norm", "accuracy"} for row in rows] == [True] * 4
 
     start = SemiSiamese.on_epoch_start
@@ -435,9 +442,6 @@ def test_two_processes_learn_what_one_learns_and_mix_the_gallery(people, tmp_pat
     assert list(one) == list(two)
     for name, value in one.items():
         assert torch.allclose(two[name], value, rtol=0, atol=1e-4 * float(value.abs().max())), name
-    logs = [
-        [json.loads(row) for row in (tmp_path / f"{run}/train/logs/pairs.jsonl").read_text().splitlines()]
-        for run in ("one", "two")
-    ]
+    logs = [log(tmp_path / run) for run in ("one", "two")]
     for row, other in zip(*logs, strict=True):
         assert other["am_softmax"] == pytest.approx(row["am_softmax"], abs=1e-3)

@@ -129,9 +129,8 @@ class WaitingSampler(PKSampler):
         self.labels = np.unique(labels)  # of `members`
         steps = (len(self.labels) - waiting) // identities
         if steps < 1:
-            raise InputError(
-                f"{waiting} of {len(self.labels)} people may be left out, and those who stay fill no batch of {identities}"
-            )
+            people = f"{waiting} of {len(self.labels)} people"
+            raise InputError(f"{people} may be left out, and those who stay fill no batch of {identities}")
         super().__init__(labels, identities, images, seed, steps=steps)
         self.left_out = np.empty(0, dtype=np.int64)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from datasets.manifest import Manifest, Pairs
 from datasets.pairs.draw import draw_some, random_stream
 
@@ -38,7 +36,8 @@ def few_of_each(faces: Manifest, most: int, seed: int) -> Manifest:
     """
     names = faces.table["file_name"].to_numpy(dtype=object)
     keep = faces.table["face_id"].isna().to_numpy(copy=True)
-    for person, rows in faces.table.groupby("face_id").indices.items():
-        rows = rows[np.argsort(names[rows])]
-        keep[rows[draw_some(len(rows), most, random_stream(seed, f"photographs of {person}"))]] = True
+    for person, places in faces.table.groupby("face_id").indices.items():
+        own = sorted(places, key=names.__getitem__)
+        for number in draw_some(len(own), most, random_stream(seed, f"photographs of {person}")):
+            keep[own[number]] = True
     return faces.where(keep)
