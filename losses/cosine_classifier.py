@@ -31,7 +31,8 @@ class CosineClassifier(nn.Module):
     warmup: steps over which the margin grows linearly from 0 to its value; a buffer counts the training steps, so that a
         resumed run goes on where it was, and a training that starts from the weights of an earlier one goes on, too.
 
-    `logits` gives the cosines, so that the classifier is computed once, and apart from what a head makes of them.
+    `logits` gives the cosines, so that the classifier is computed once, and apart from what a head makes of them; `scaled`
+    makes logits of them that have no margin.
     """
 
     class_logits: Callable[..., Tensor]
@@ -55,6 +56,11 @@ class CosineClassifier(nn.Module):
         """embeddings [B, D] -> cosines [B, identities], float32 also where autocast is on: an angle needs more than 8 bits."""
         with torch.autocast(embeddings.device.type, enabled=False):
             return functional.linear(functional.normalize(at_least_float32(embeddings)), functional.normalize(self.weights))
+
+    def scaled(self, logits: Tensor) -> Tensor:
+        """cosines [B, identities] -> what their softmax, the probabilities of the identities, is computed from: without a
+        margin, with the scale in force."""
+        return self.scale * logits
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor | dict[str, Tensor]:
         """logits: cosines [B, identities]; labels [B] int64 -> scalar, the batch mean. Buffers move in training mode only."""
