@@ -41,14 +41,15 @@ class SemiSiamese(Recipe):
     """Du et al., "Semi-Siamese Training for Shallow Face Learning", ECCV 2020, arXiv 2007.08398, as FaceX-Zoo has it (Wang et
     al., arXiv 2101.04407).
 
-    Two photographs are too few to learn a direction of a classifier from. Here the directions of the people are embeddings:
-    what the gallery network, which follows the trained one slowly, makes of a person's other photograph. They stay in a queue
-    for some batches and are compared with by a head over cosines, in whose place for a learned classifier the queue stands.
-    Either photograph is a probe once, and one of the two embeddings, drawn at random, stays in the queue.
+    Two photographs are too few to learn a person's direction in a classifier from. Here it is an embedding: what the gallery
+    network, which follows the trained one, the probe network, slowly, makes of the person's other photograph. These prototypes
+    stay in a queue for some batches, and the queue is the classifier of a head over cosines. Either photograph is the probe
+    once, and one of the two prototypes, drawn at random, stays in the queue.
 
-    whiten: as for `metric`. queue: prototypes in the queue, a multiple of train.batch_size; their people are left out of an
-    epoch, so that nobody is told apart from himself. 0: a quarter of the people in whole batches, at most 16,384, which is
-    about what was published. momentum: share of itself that the gallery network keeps in a step.
+    whiten: as for `metric`.
+    queue: prototypes in the queue, a multiple of train.batch_size; their people are left out of an epoch, so that nobody is told
+        apart from himself. 0: a quarter of the people in whole batches, at most 16,384, which is about what was published.
+    momentum: share of itself that the gallery network keeps in a step.
 
     train.terms are heads over cosines, without their classifier; none means am_softmax, and am_softmax with a margin of 0 is
     the plain softmax. One call of a head sees both directions, whose mean it gives, so that what it keeps moves once a step.
