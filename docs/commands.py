@@ -158,7 +158,7 @@ def check_config(config: Config, sections: Sequence[str]) -> None:
 @functools.cache
 def try_stages(settings: str, sections: Sequence[str]) -> None:
     """Let training check the settings, given as JSON, which builds networks; the pages use few different ones."""
-    people = [f"{number:03d}" for number in range(100) for _ in range(9)]
+    people = [f"{number:03d}" for number in range(300) for _ in range(9)]
     attributes = {"angle": [f"C{number % 9}" for number in range(len(people))]}
     faces = Manifest.of_columns([f"{number}.jpg" for number in range(len(people))], people, attributes, ROOT)
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
