@@ -14,6 +14,7 @@ from datasets.photographs.decoding import read_photograph, upright_size
 SUFFIXES = (".jpg", ".jpeg", ".png")
 COLUMNS, MOST = 12, 144  # cells
 CELL, GAP, LINE = 128, 6, 14  # side of a cell, between cells, height of a caption, in pixels
+LETTERS = 24  # of a caption
 MARGIN = 16  # of a cell around the photograph, since padded boxes reach beyond it
 PAPER, INK, PALE = (255, 255, 255), (40, 40, 44), (205, 205, 210)
 USED, OTHER, POINT = (0, 200, 70), (255, 150, 0), (255, 40, 60)
@@ -47,8 +48,10 @@ def _chosen(found: Sequence[Found]) -> list[Found]:
 def _caption(photograph: Found) -> str:
     """The number of faces, or the score of a single one, and as much of the name's end as there is room for."""
     count = len(photograph.faces)
-    told = f"{photograph.faces[0].score:.2f}" if count == 1 else f"{count} faces"
-    return f"{told} {photograph.file_name[-16:]}"
+    told = f"{photograph.faces[0].score:.2f} " if count == 1 else f"{count}: "
+    room = LETTERS - len(told)
+    name = photograph.file_name
+    return told + (name if len(name) <= room else f"..{name[2 - room :]}")
 
 
 def _cell(root: Path, photograph: Found) -> Image.Image:
