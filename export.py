@@ -24,7 +24,7 @@ from verification.quantisation import quantised
 SHORT = {"model_weight": "evaluate.model_weight", "out": "export.out", "int8": "export.int8"}
 WITHOUT = (
     *("pretext", "train", "model", "similarity", "name", "results", "resume", "overwrite", "device", "data.workers"),
-    *("sync_norm", "evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip"),
+    *("sync_norm", "evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip", "evaluate.masked"),
     *("evaluate.folds", "evaluate.fold_rule"),
     *("identify", "templates"),
 )

@@ -77,6 +77,9 @@ class DataConfig(Section):
     boxes: str = ""
     """A CSV of face boxes: file_name, left, top, right, bottom in pixels and, if landmarks are known, <name>_x, <name>_y. File
     names are relative to the data set's folder, or for --pairs to --data_root; empty: what the reader or the list knows."""
+    masked: Literal["none", "copies", "all"] = "none"
+    """Masks drawn on the training photographs, by their landmarks: none, copies (each stands there twice, once with a mask), or
+    all (with a mask alone)."""
     workers: int = Field(default=0, ge=0, le=1024)
     """Loader processes beside the main one, up to 1,024; the results do not depend on it."""
     cache: str = os.environ.get("TRIARCHY_CACHE", "data/cache")
@@ -166,6 +169,8 @@ class EvaluateConfig(Section):
     flip: bool = False
     """Add the embedding of the mirrored image to that of the image. Weight files carry what they were trained with, and
     evaluate.py does so too unless told otherwise."""
+    masked: Literal["none", "first", "second", "both"] = "none"
+    """Which photographs of a pair have a mask drawn on them: first is "probes masked, gallery not"."""
     batch_size: int = Field(default=64, ge=1, le=MOST_IMAGES)
     """Images embedded at once, up to 65,536."""
     folds: int = Field(default=10, ge=2, le=10_000)

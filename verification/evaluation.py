@@ -11,6 +11,7 @@ import torch
 from common.config import Config, make_config, merge, read_layer
 from common.errors import InputError
 from datasets.manifest import Manifest, Pairs
+from datasets.masks.copies import with_masked_pairs
 from datasets.readers.opening import check_same_split, open_reader
 from datasets.readers.pairs_csv import read_pairs_csv
 from models.embed import Embeddings
@@ -27,7 +28,7 @@ from verification.submission import write_scores, write_submission
 
 FROM_TRAINING = ("pretext", "train", "model", "similarity", "resume", "sync_norm", "data.cache", "export")
 """The weight file's own settings, and those of training and of exporting alone: no options of an evaluation."""
-FOR_PAIRS = ("evaluate.pairs", "evaluate.rule", "evaluate.folds", "evaluate.fold_rule")
+FOR_PAIRS = ("evaluate.pairs", "evaluate.rule", "evaluate.masked", "evaluate.folds", "evaluate.fold_rule")
 """Settings of an evaluation that decides pairs of photographs."""
 
 
@@ -106,6 +107,7 @@ class Evaluation:
             "threshold_rule": self.config.evaluate.rule,
             "similarity": self.config.similarity,
             "flip": self.config.evaluate.flip,
+            "masked": self.config.evaluate.masked,
             "pairs": len(pairs),
             "images": len(self.known),
             "parameters": self.embedder.parameters,
@@ -138,6 +140,13 @@ class Evaluation:
 
 def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
     """The pairs to decide and, row for row with `pairs.file_names`, what is known of their photographs."""
+    pairs, known = _plain_pairs(config)
+    which = config.evaluate.masked
+    return (pairs, known) if which == "none" else with_masked_pairs(pairs, known, which)
+
+
+def _plain_pairs(config: Config) -> tuple[Pairs, Manifest]:
+    """The pairs as they are listed."""
     if config.evaluate.pairs:
         return read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root, config.data.boxes)
     if config.evaluate.data_root:

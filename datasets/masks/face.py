@@ -63,7 +63,7 @@ KNOWN = {**HALF, **WHOLE, **{other: WHOLE[name] for other, name in OTHER_NAMES.i
 LEAST = 3  # landmarks: with a scale, a shift and three turns to find
 YAWS, PITCHES = np.arange(-95, 96, 5.0), np.arange(-35, 36, 5.0)  # degrees
 FINER = (2.5, 0.6)  # steps, in degrees, of the searches around the best
-UNUSUAL = 5e-4  # what 30 degrees up or down cost, as a share of the landmarks' spread: with few landmarks it is level
+UNUSUAL = 5e-4  # what 30 degrees up or down cost, or 5 beyond a profile, as a share of the landmarks' spread
 NEAR = 0.6  # how far a landmark pulls the face beside it, in distances between the eyes
 STIFF = 0.2  # how little the face gives way to a landmark
 
@@ -139,7 +139,8 @@ def _search(face: np.ndarray, seen: np.ndarray, names: tuple[str, ...], mirrored
     yaws, pitches = (grid.ravel() for grid in np.meshgrid(YAWS, PITCHES, indexing="ij"))
     places = _all_places(names, mirrored)
     for step in (*FINER, None):
-        errors = _fit(places, seen)[1] + UNUSUAL * (pitches / 30) ** 2
+        beyond = np.maximum(np.abs(yaws) - 90, 0)  # a profile fits as well with the halves of the face exchanged, as far beyond
+        errors = _fit(places, seen)[1] + UNUSUAL * ((pitches / 30) ** 2 + (beyond / 5) ** 2)
         best = int(errors.argmin())
         error, yaw, pitch = float(errors[best]), float(yaws[best]), float(pitches[best])
         if step is not None:

@@ -105,7 +105,8 @@ def _pattern(look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         along = x * np.cos(look.angle) + y * np.sin(look.angle)
         return np.sin(np.pi * look.repeats * along + 0.7) > 0.2
     if look.pattern == "checks":
-        return sum((np.sin(np.pi * look.repeats * value) > 0).astype(np.float32) for value in (x, y)) / 2
+        across, down = ((np.sin(np.pi * look.repeats * value) > 0).astype(np.float32) for value in (x, y))
+        return (across + down) / 2
     if look.pattern == "dots":
         cell = look.repeats / 2
         return np.hypot(*((cell * value + 0.5) % 1 - 0.5 for value in (x, y))) < 0.28

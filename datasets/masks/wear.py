@@ -62,7 +62,7 @@ def draw(side: int, pose: Pose, look: Look) -> tuple[np.ndarray, np.ndarray]:
     patch, sheet = _closed(patch, sheet)
     eaten = round(look.erode * side * fine)
     if eaten:
-        sheet = cv2.erode(sheet, np.ones((2 * (eaten // 2) + 1,) * 2, np.uint8))
+        sheet = cv2.erode(sheet, np.ones((2 * (eaten // 2) + 1,) * 2, np.uint8)).astype(np.float32)
     canvas, cover = np.where(sheet[..., None] > 0, patch, canvas), np.maximum(cover, sheet)
     weight = cv2.resize(cover, (side, side), interpolation=cv2.INTER_AREA)
     mixed = cv2.resize(canvas * cover[..., None], (side, side), interpolation=cv2.INTER_AREA)

@@ -9,6 +9,7 @@ from common.config import DataConfig
 from common.errors import InputError
 from datasets import READERS, Reader
 from datasets.manifest import Manifest, Pairs
+from datasets.masks.copies import with_masks
 from datasets.readers.boxes import below, read_boxes_csv, with_boxes
 
 OWN_PHOTOGRAPHS = ("orl", "twin")  # readers that bring photographs and need no root
@@ -20,7 +21,9 @@ def open_reader(config: DataConfig) -> Reader:
     if name in READERS and not config.root and name not in OWN_PHOTOGRAPHS:
         raise InputError(f"reader {name!r} needs the data set's folder: pass --data.root DIR")
     reader = READERS.build(config.reader, root=config.root)
-    return Boxed(reader, config.boxes) if config.boxes else reader
+    if config.boxes:
+        reader = Boxed(reader, config.boxes)
+    return reader if config.masked == "none" else Masked(reader, copies=config.masked == "copies")
 
 
 class Boxed:
@@ -38,6 +41,26 @@ class Boxed:
         """The reader's photographs, with what the CSV says of them."""
         faces = self.reader.faces(split)
         return with_boxes(faces, below(self._listed, faces.root), self.path)
+
+    def pairs(self, split: str) -> Pairs:
+        """The reader's pairs."""
+        return self.reader.pairs(split)
+
+
+class Masked:
+    """A reader whose training photographs wear masks; `copies`: beside those that wear none.
+
+    Raises InputError, when it is asked for them, if no mask can be laid on any.
+    """
+
+    def __init__(self, reader: Reader, copies: bool):
+        self.reader, self.copies = reader, copies
+        self.root: Path = reader.root
+
+    def faces(self, split: str) -> Manifest:
+        """The reader's photographs, those of train with masks."""
+        faces = self.reader.faces(split)
+        return with_masks(faces, plain=self.copies) if split == "train" else faces
 
     def pairs(self, split: str) -> Pairs:
         """The reader's pairs."""

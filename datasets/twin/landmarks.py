@@ -33,8 +33,8 @@ def twin_points(file_names: Iterable[str], seed: int, side: int) -> np.ndarray:
     people, mean = _table()
     points = []
     for name in file_names:
-        person, *conditions, take = Path(name).stem.split("_")
-        shot = Shot(*conditions, take=int(take))
+        person, session, light, expression, yaw, take = Path(name).stem.split("_")
+        shot = Shot(session, light, expression, yaw, int(take))
         camera = draw_camera(shot.camera, HEAD_AIM, draw_stream(seed, int(person), shot))
         head = people[int(person)] if seed == SEED and int(person) < len(people) else mean
         points.append((camera.project(head) + 1) / 2 * side - 0.5)

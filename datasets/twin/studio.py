@@ -72,7 +72,9 @@ class Studio:
 
     def camera(self, person: int, shot: Shot) -> Camera:
         """The camera that takes the photograph."""
-        return draw_camera(shot.camera, self.eye_middle(self.look(person).vertices) + HEAD_AIM, draw_stream(self.seed, person, shot))
+        return draw_camera(
+            shot.camera, self.eye_middle(self.look(person).vertices) + HEAD_AIM, draw_stream(self.seed, person, shot)
+        )
 
     def eye_middle(self, vertices: np.ndarray) -> np.ndarray:
         """The point between the eyeballs, float32 [3]."""
