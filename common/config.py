@@ -102,6 +102,8 @@ class ModelConfig(Section):
     """Dimensions of the embedding; published ones have at most 4,096."""
     image_size: int = Field(default=112, ge=16, le=1_024)
     """Side, in pixels, of the square images that the network reads; most for faces read 96 to 256."""
+    part: Literal["whole", "upper"] = "whole"
+    """What the network looks at: the whole image, or its upper 15/28 (rows 0 to 59 of 112), which a mask leaves bare."""
     max_parameters: PositiveInt = 5_000_000
     """A larger inference model is refused before training starts."""
 

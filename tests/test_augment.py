@@ -124,7 +124,9 @@ def test_a_marked_pixel_and_its_point_stay_together(choices):
         x, y = np.random.default_rng(key).integers(24, 40, size=2)
         rows, columns = np.mgrid[:64, :64]
         spot = 127 + 128 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8)  # wide enough to outlive the resampling
-        image, points, _, _ = augment(*choices, image=spot[..., None].repeat(3, axis=2).astype(np.uint8), key=key, points=[[x, y]])
+        image, points, _, _ = augment(
+            *choices, image=spot[..., None].repeat(3, axis=2).astype(np.uint8), key=key, points=[[x, y]]
+        )
         weight = (image[..., 0].astype(float) - 127).clip(min=0)  # what is filled in around an image is mid-grey, too
         rows, columns = np.mgrid[: len(image), : len(image)]
         found = [(weight * places).sum() / weight.sum() for places in (columns, rows)]
