@@ -160,7 +160,8 @@ class TrainConfig(StageConfig):
 @settings
 class EvaluateConfig(Section):
     model_weight: str = ""
-    """Weight file (.pt) of the embedder to evaluate, or a file (.onnx) exported from one."""
+    """Weight file (.pt) of the embedder to evaluate, a file (.onnx) exported from one, or several weight files, A.pt,B.pt, whose
+    embeddings, each of unit length, are put side by side."""
     pairs: str = ""
     """A CSV of pairs (image1, image2 and label: 1 = different, or same: 1 = same) in place of the reader's test pairs."""
     data_root: str = ""

@@ -26,7 +26,7 @@ def test_facex_reads_sixty_of_112_rows_with_1_189_760_parameters():
     assert [parameter_count(it) for it in (embedder_shapes(whole), upper)] == [1_200_512, 1_189_760]
 
 
-@pytest.mark.parametrize("backbone", ["small", "mobilefacenet", "efficientnet_b0", "vargfacenet"])
+@pytest.mark.parametrize("backbone", ["small", "mobilefacenet", "efficientnet_b0"])
 @pytest.mark.parametrize("head", ["pool", "flatten"])
 def test_only_the_upper_rows_count(backbone, head):
     """The embedder is that of the cut image, and what lies below changes nothing."""
@@ -58,7 +58,7 @@ def test_efficientnet_pads_height_and_width_each_by_itself():
     assert strided.before.padding == (1, 2, 2, 2)
 
 
-@pytest.mark.parametrize("backbone", ["squeezenext", "timm", "lightcnn"])
+@pytest.mark.parametrize("backbone", ["squeezenext", "lightcnn"])
 def test_a_network_made_for_squares_is_refused(backbone):
     with pytest.raises(InputError, match=f"model.part is 'upper', and {backbone} is made for square images"):
         build_embedder(light_model(backbone, part="upper"))
@@ -79,7 +79,7 @@ def test_the_exported_graph_reads_the_same_part():
     runtime = pytest.importorskip("onnxruntime")
     from models.serving.graph import make_graph
 
-    embedder = build_embedder(light_model("efficientnet_b0", part="upper", image_size=48, embedding_size=8)).eval()
+    embedder = build_embedder(light_model("small", part="upper", image_size=48, embedding_size=8)).eval()
     images = torch.randn(2, 3, 48, 48)
     session = runtime.InferenceSession(make_graph(embedder, 48), providers=["CPUExecutionProvider"])
     found = session.run(None, {"images": images.numpy()})[0]

@@ -15,8 +15,9 @@ from datasets.masks.copies import with_masked_pairs
 from datasets.readers.opening import check_same_split, open_reader
 from datasets.readers.pairs_csv import read_pairs_csv
 from models.embed import Embeddings
-from models.model_file import is_exported, read_model_file
-from models.weights import calibrated_threshold, file_digest, trained_on
+from models.model_file import digest_of, is_exported, name_of, read_model_file
+from models.weights import all_trained_on, calibrated_threshold
+from verification.calibration import validated
 from verification.decisions import decide, finite, threshold
 from verification.embedding import PhotographEmbedder
 from verification.fold_rules import check_fold_rule
@@ -53,10 +54,11 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any], own_
     if others:  # of these photographs the boxes it was trained with say nothing
         values = merge(values, {"data": {"boxes": ""}})
     values = merge(values, layers)
-    own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
+    own = {"name": name_of(weight)} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
     if not others:
-        check_same_split(trained_on(content), config.data, repr(weight))
+        for trained in all_trained_on(content):
+            check_same_split(trained, config.data, repr(weight))
     if config.device == "cuda" and is_exported(weight):
         raise InputError(f"device is 'cuda', but an exported model such as {weight!r} runs on the CPU; use --device cpu")
     return config
@@ -75,7 +77,10 @@ class Evaluation:
         self.pairs, self.known = open_pairs(config)
         check_output(config, self.pairs)
         self.embedder = PhotographEmbedder(config, self.known, device)
-        self.calibrated = calibrated_threshold({"about": self.embedder.about}, config.evaluate.flip)
+        about = self.embedder.about
+        if "fused" in about and "validation" not in about and config.evaluate.rule == "calibrated":
+            about = {**about, "validation": validated(self.embedder.embedder, config)}
+        self.calibrated = calibrated_threshold({"about": about}, config.evaluate.flip)
         if config.evaluate.rule != "median":  # the one rule that asks for the scores
             self.threshold(np.empty(0))
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
@@ -112,7 +117,7 @@ class Evaluation:
             "images": len(self.known),
             "parameters": self.embedder.parameters,
             "seconds": round(time.monotonic() - self.started, 2),
-            "weights_digest": file_digest(self.config.evaluate.model_weight),
+            "weights_digest": digest_of(self.config.evaluate.model_weight),
             "k_fold": self._k_fold(scores, pairs.same),
         }
         return figures | {f"by_{name}": self._breakdown(name, pairs, scores, limit) for name in self.known.attributes}
