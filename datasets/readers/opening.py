@@ -9,8 +9,9 @@ from common.config import DataConfig
 from common.errors import InputError
 from datasets import READERS, Reader
 from datasets.manifest import Manifest, Pairs
-from datasets.masks.copies import with_masks
 from datasets.readers.boxes import below, read_boxes_csv, with_boxes
+from datasets.readers.masked import Masked
+from datasets.readers.shallow import Shallow
 
 OWN_PHOTOGRAPHS = ("orl", "twin")  # readers that bring photographs and need no root
 
@@ -23,6 +24,8 @@ def open_reader(config: DataConfig) -> Reader:
     reader = READERS.build(config.reader, root=config.root)
     if config.boxes:
         reader = Boxed(reader, config.boxes)
+    if config.most_per_person:
+        reader = Shallow(reader, config.most_per_person, config.draw_seed)
     return reader if config.masked == "none" else Masked(reader, copies=config.masked == "copies")
 
 
@@ -41,26 +44,6 @@ class Boxed:
         """The reader's photographs, with what the CSV says of them."""
         faces = self.reader.faces(split)
         return with_boxes(faces, below(self._listed, faces.root), self.path)
-
-    def pairs(self, split: str) -> Pairs:
-        """The reader's pairs."""
-        return self.reader.pairs(split)
-
-
-class Masked:
-    """A reader whose training photographs wear masks; `copies`: beside those that wear none.
-
-    Raises InputError, when it is asked for them, if no mask can be laid on any.
-    """
-
-    def __init__(self, reader: Reader, copies: bool):
-        self.reader, self.copies = reader, copies
-        self.root: Path = reader.root
-
-    def faces(self, split: str) -> Manifest:
-        """The reader's photographs, those of train with masks."""
-        faces = self.reader.faces(split)
-        return with_masks(faces, plain=self.copies) if split == "train" else faces
 
     def pairs(self, split: str) -> Pairs:
         """The reader's pairs."""
