@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import masked
 from common.config import DataConfig, make_config, read_config
 from common.errors import InputError
+from common.files import write_json
 from datasets import READERS
 from datasets.batches.augment import Augmentation, Sample
 from datasets.manifest import MASKED, Manifest, Pairs
@@ -213,12 +215,12 @@ def test_copies_double_the_photographs_that_have_landmarks(four, capsys):
 
 def test_masks_are_drawn_when_photographs_are_cut(four, tmp_path):
     photographs = Photographs(with_masks(four, plain=True), SIDE, "read")
-    plain, masked = photographs.pixels[:3].astype(int), photographs.pixels[4:].astype(int)
-    for before, after, points in zip(plain, masked, photographs.points[4:], strict=True):
+    plain, worn = photographs.pixels[:3].astype(int), photographs.pixels[4:].astype(int)
+    for before, after, points in zip(plain, worn, photographs.points[4:], strict=True):
         changed = np.abs(before - after).sum(axis=2) > 0
         assert at(changed, points[2]) and not at(changed, points[0]) and 0.1 < changed.mean() < 0.5
     assert np.array_equal(photographs.points[:3], photographs.points[4:])
-    assert (masked == Photographs(with_masks(four, plain=False), SIDE, "read").pixels).all()  # whatever stands beside them
+    assert (worn == Photographs(with_masks(four, plain=False), SIDE, "read").pixels).all()  # whatever stands beside them
 
 
 def test_the_cache_knows_masks(four, tmp_path, capsys):
@@ -245,9 +247,9 @@ class Reads:
 
 def test_the_setting_masks_training_photographs_alone(four, monkeypatch):
     monkeypatch.setattr(READERS, "build", lambda *choice, **given: Reads(four))
-    plain, copies, masked = (open_reader(DataConfig(masked=how)) for how in ("none", "copies", "all"))
-    assert [len(reader.faces("train")) for reader in (plain, copies, masked)] == [4, 7, 3]
-    assert masked.faces("train").masked.all() and not copies.faces("validate").masked.any()
+    plain, copies, alone = (open_reader(DataConfig(masked=how)) for how in ("none", "copies", "all"))
+    assert [len(reader.faces("train")) for reader in (plain, copies, alone)] == [4, 7, 3]
+    assert alone.faces("train").masked.all() and not copies.faces("validate").masked.any()
     assert copies.pairs("validate").table.equals(plain.pairs("validate").table)
 
 
@@ -263,9 +265,9 @@ def test_probes_are_masked_and_the_gallery_is_not():
 @pytest.mark.parametrize(("which", "sides"), [("second", [False, True]), ("both", [True, True])])
 def test_either_side_wears_masks(four, which, sides):
     pairs = Pairs.of(["1.png", "0.png"], ["0.png", "1.png"], [True, True], four.root)
-    masked, known = with_masked_pairs(pairs, four.of_files(pairs.file_names), which)
-    assert [masked.table[side].str.startswith(MASKED).all() for side in ("first", "second")] == sides
-    assert known.file_names == masked.file_names and len(known) == (4 if which == "second" else 2)
+    wearing, known = with_masked_pairs(pairs, four.of_files(pairs.file_names), which)
+    assert [wearing.table[side].str.startswith(MASKED).all() for side in ("first", "second")] == sides
+    assert known.file_names == wearing.file_names and len(known) == (4 if which == "second" else 2)
 
 
 def test_pairs_without_landmarks_are_refused(four):
@@ -280,3 +282,31 @@ def test_the_mean_face_is_the_same_under_all_names():
     assert WHOLE["nose"] == HALF["nose_3"] and KNOWN["mouth_right"] == tuple(np.array(KNOWN["mouth_left"]) * [-1, 1, 1])
     centre = np.mean([HALF[f"eye_{number}"] for number in range(6)], axis=0)
     assert np.abs(centre - WHOLE["left_eye"]).max() < 0.01
+
+
+# the comparison
+
+
+def test_the_four_rows_train_three_networks_and_fuse_two(tmp_path, monkeypatch):
+    """Every program is started as it should be; what evaluate.py would write is made up."""
+    started = []
+
+    def start(program, *words):
+        started.append((program, words))
+        if program == "evaluate":
+            name = next(word for word in words if word.startswith("--name=")).removeprefix("--name=")
+            score = 0.5 if name.endswith("probes") else 1.0
+            figures = dict.fromkeys(("auc", "eer", "tar_at_far_1e-2"), score) | {"k_fold": None, "parameters": 1234, "pairs": 8}
+            write_json(tmp_path / "test" / f"{name}_metrics.json", figures)
+
+    (tmp_path / "test").mkdir()
+    monkeypatch.setattr(masked, "start", start)
+    page = masked.compare("configs/masked.yaml", tmp_path, [3, 4], ["--train.epochs=1"]).read_text()
+    trained, evaluated = ([words for program, words in started if program == kind] for kind in ("train", "evaluate"))
+    assert len(trained) == 6 and len(evaluated) == 16 and all("--train.epochs=1" in words for words in trained)
+    assert sum("--model.part=upper" in words and "--data.masked=none" in words for words in trained) == 2
+    assert sum("--data.masked=copies" in words for words in trained) == 2
+    weights = tmp_path / "train" / "weights"
+    assert sum(f"--model_weight={weights / 'upper-3.pt'},{weights / 'masked-3.pt'}" in words for words in evaluated) == 2
+    assert sum("--evaluate.masked=first" in words for words in evaluated) == 8
+    assert "| plain | 1,234 |  | 100.00% | 100.00% | 100.00% |  | 50.00% | 50.00% | 50.00% |" in page
