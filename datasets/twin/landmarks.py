@@ -1,9 +1,9 @@
 """Where eyes, nose, mouth and chin of synthetic people are in their photographs, without rendering anything again.
 
 A photograph's camera is drawn from the numbers in its name (`shots.draw_stream`). The landmarks of a neutral head are measured
-once: those of the people of the sample are in landmarks.csv (`datasets.twin.measure`), and other people are taken to have the mean of these, which is wrong
-by a few millimetres (standard deviation up to 11 mm for the chin, 8 mm for nose and mouth, 2 mm for the eyes; a picture is
-240 mm wide). Expressions are not counted.
+once: those of the people of the sample are in landmarks.csv (`datasets.twin.measure`), and other people are taken to have the
+mean of these, which is wrong by a few millimetres (standard deviation up to 11 mm for the chin, 8 mm for nose and mouth, 2 mm
+for the eyes; a picture is 240 mm wide). Expressions are not counted.
 """
 
 from collections.abc import Iterable
