@@ -74,7 +74,7 @@ def decode_all(faces: Manifest, side: int, title: str) -> Iterator[tuple[np.ndar
         return pixels, Source(hashlib.sha256(content).digest(), placed)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for decoded in progress(_in_order(pool, decode, len(file_names)), title, total=len(file_names), unit="photo"):
+        for decoded in progress(in_order(pool, decode, len(file_names)), title, total=len(file_names), unit="photo"):
             if isinstance(decoded, str):
                 faults.append(decoded)
             else:
@@ -85,7 +85,7 @@ def decode_all(faces: Manifest, side: int, title: str) -> Iterator[tuple[np.ndar
         )
 
 
-def _in_order(pool: ThreadPoolExecutor, function: Callable[[int], Any], count: int, ahead: int = 64) -> Iterator[Any]:
+def in_order(pool: ThreadPoolExecutor, function: Callable[[int], Any], count: int, ahead: int = 64) -> Iterator[Any]:
     """function(0), function(1), ... computed by the pool, never more than `ahead` waiting: memory stays flat."""
     pending: deque = deque()
     for index in range(count):
