@@ -5,7 +5,7 @@
 
 The file holds all that the weight file says of itself: settings, threshold, data trained on. --int8 reads training
 photographs and validation pairs, from where the weight file says or from --data.* options, and calibrates the threshold
-anew. It takes the packages of requirements-serve.txt.
+anew. Weights of the recipe quantise bring the ranges of int8 with them. It takes the packages of requirements-serve.txt.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from models.model_file import build_shipped, is_exported
 from models.serving import require_packages
 from models.weights import file_digest, load_weights
 from verification.evaluation import evaluation_config
-from verification.quantisation import quantised
+from verification.quantisation import RANGES, quantised
 
 SHORT = {"model_weight": "evaluate.model_weight", "out": "export.out", "int8": "export.int8"}
 WITHOUT = (
@@ -47,7 +47,7 @@ def export(config: Config) -> Path:
     graph = make_graph(embedder, config.model.image_size)
     about = {**content["about"], "parameters": parameters, "input": INPUT, "source_digest": file_digest(source)}
     if config.export.int8:
-        graph, about = quantised(graph, about, config)
+        graph, about = quantised(graph, embedder, about, config)
         if about["float_validation"]:
             before, after = (about[name]["accuracy"] for name in ("float_validation", "validation"))
             print(f"  validation accuracy {before:.2%} in float, {after:.2%} in int8")
@@ -61,7 +61,10 @@ def main() -> None:
     chosen = arguments.overrides.get("export", {})
     if not chosen.get("int8") and ("data" in arguments.overrides or "images" in chosen):
         raise InputError("--data.* and --export.images choose photographs to calibrate int8 on; add --int8 or leave them out")
-    print(f"model: {export(evaluation_config(arguments.configs, arguments.overrides))}")
+    config = evaluation_config(arguments.configs, arguments.overrides)
+    if "images" in chosen and RANGES in load_weights(config.evaluate.model_weight)["about"]:
+        raise InputError("--export.images is for calibrating, and the ranges of these weights were trained; leave it out")
+    print(f"model: {export(config)}")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from common.registry import Registry
 from recipes.metric import Metric
 from recipes.pretext import Pretext
+from recipes.quantise import Quantise
 
 PRETEXT_RECIPES = Registry("pretext recipe", {"pretext": Pretext})
 """Methods of stage 1; their weight files hold a backbone with heads."""
 
-TRAIN_RECIPES = Registry("training recipe", {"metric": Metric})
+TRAIN_RECIPES = Registry("training recipe", {"metric": Metric, "quantise": Quantise})
 """Methods of stage 2; their weight files hold an embedder."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import NonNegativeInt
-from torch import nn
+from torch import Tensor, nn
 
 from common.config import Config, ModelConfig
 from common.devices import mixed_precision
@@ -130,13 +130,21 @@ class Metric(Recipe):
     def forward(self, batch: Batch) -> Outcome:
         device = next(self.network.parameters()).device
         images = resized(network_input(batch["image"], device), self.image_size)
-        with mixed_precision(self.precision, device):
-            embeddings = self.network(images)  # [B, D]
+        embeddings = self.embed(images)  # [B, D]
         # The objective is that of the whole batch, whose hardest triplets and centers may lie with another process.
         embeddings, labels = gather(embeddings.float()), gather(batch["label"].to(device))
         context = {"images": gather(images)} if self.objective.asks_for("images") else {}
         terms = self.objective(embeddings=embeddings, labels=labels, **context)
-        return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
+        return Outcome(terms, self.observed(embeddings.detach(), labels))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images [b, 3, H, W] float32 of this process's share -> embeddings [b, D], perhaps in bfloat16."""
+        with mixed_precision(self.precision, images.device):
+            return self.network(images)
+
+    def observed(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Scalars to log of the whole batch: embeddings [B, D] float32, labels [B]."""
+        return {"embedding_norm": embeddings.norm(dim=1).mean()}
 
     def deployable(self) -> nn.Module:
         if not len(self.whitening):
