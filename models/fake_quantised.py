@@ -24,7 +24,7 @@ class Plan(NamedTuple):
     values: tuple[str, ...]
     """Steps whose result is rounded to uint8, in order."""
     layers: frozenset[str]
-    """Convolutions and linear layers whose weights are rounded to int8."""
+    """Convolutions and linear layers, and BatchNorms that stand behind none, whose weights are rounded to int8."""
 
 
 class FakeQuantised(nn.Module):
@@ -41,7 +41,9 @@ class FakeQuantised(nn.Module):
         with evaluating(network):
             graph = Tracer().trace(network)
             modules: dict[str, Any] = dict(network.named_modules())
-            attributes = {node.target: _attribute(network, node.target) for node in graph.nodes if node.op == "get_attr"}
+            attributes = {
+                str(node.target): _attribute(network, str(node.target)) for node in graph.nodes if node.op == "get_attr"
+            }
         layers = {node: None for node in graph.nodes if isinstance(modules.get(str(node.target)), tuple(FUSE))}
         for before, node in norms_behind(graph, modules):
             layers[before] = modules[node.target]
@@ -55,9 +57,13 @@ class FakeQuantised(nn.Module):
                 f" training does"
             )
         for node, norm in layers.items():
-            source = ranges[name] if (name := _origin(node.args[0], modules)) in ranges else None
+            source: Any = ranges[name] if (name := _origin(node.args[0], modules)) in ranges else None
             modules[f"layer_{node.name}"] = Layer(modules[node.target], norm, node.name in plan.layers, source)
             node.target = f"layer_{node.name}"
+        for node in graph.nodes:
+            if node.name in plan.layers and _is(node, modules, _BatchNorm):
+                modules[f"norm_{node.name}"] = RoundedNorm(modules[node.target])
+                node.target = f"norm_{node.name}"
         watch(graph, modules, {name: ranges[name] for name in plan.values})
         self.ranges = ranges
         self.steps = fx.GraphModule(attributes | modules, graph)
@@ -107,6 +113,19 @@ class Layer(nn.Module):
             outputs = functional_call(self.layer, {"weight": weight}, (inputs,))
             return outputs if bias is None else outputs + _channels_last(bias, outputs.ndim)
         return functional_call(self.layer, {"weight": weight, "bias": bias}, (inputs,))
+
+
+class RoundedNorm(nn.Module):
+    """A BatchNorm by its running statistics, its weights rounded with one scale for all, as an int8 file has them."""
+
+    def __init__(self, norm: _BatchNorm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        norm = self.norm
+        weight = quantised_weight(norm.weight[None])[0]
+        return functional.batch_norm(inputs, norm.running_mean, norm.running_var, weight, norm.bias, eps=norm.eps)
 
 
 def _channels_first(values: Tensor, ndim: int) -> Tensor:
@@ -164,7 +183,7 @@ def traced(network: nn.Module, watcher: Callable[[str], nn.Module]) -> fx.GraphM
             f"the network cannot be trained for 8 bits: its int8 file has no {listing(gone, most=3)} of its own, which becomes"
             f" part of a layer that training computes apart"
         )
-    attributes = {node.target: _attribute(copy, node.target) for node in copy.graph.nodes if node.op == "get_attr"}
+    attributes = {str(node.target): _attribute(copy, str(node.target)) for node in copy.graph.nodes if node.op == "get_attr"}
     graph = copy.graph
     split_silu(graph, parts)
     names = [node.name for node in graph.nodes if node.op != "output"]
@@ -216,7 +235,7 @@ def _is(node: fx.Node, modules: Mapping[str, nn.Module], *kinds: Any) -> bool:
     return node.op == "call_function" and node.target in kinds
 
 
-def _origin(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:
+def _origin(node: Any, modules: Mapping[str, nn.Module]) -> str:
     """The step whose values come out of this one, perhaps in another shape."""
     while _is(node, modules, nn.Dropout, nn.Identity, nn.Flatten, torch.flatten) or node.target in ("flatten", "view", "reshape"):
         node = node.args[0]

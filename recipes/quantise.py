@@ -22,6 +22,7 @@ from models.fake_quantised import FakeQuantised, Plan, calibrate, make_ranges
 from models.layers.fake_quantise import LearnedRange, Range, follow
 from models.network_input import network_input, resized
 from models.serving import require_packages
+from models.weights import WEIGHT_KINDS, load_weights
 from recipes.metric import Metric
 
 LrScale = Annotated[float, Field(gt=0.0, le=100.0)]
@@ -94,6 +95,12 @@ class Quantise(Metric):
         steps: int = 0,
     ) -> None:
         check_phases(config, float_epochs, held_out)
+        start = config.train.pretrained_weight
+        if not float_epochs and load_weights(start, WEIGHT_KINDS)["kind"] == "pretext":
+            raise InputError(
+                f"train.recipe.float_epochs is 0, and {start!r} is a pretext, which has not learned to tell people apart; set"
+                f" float_epochs, or go on from the weights of train.py"
+            )
         away = held_out_positions(faces, held_out, config.seed)
         super().check(config, _rows(faces, np.setdiff1d(np.arange(len(faces)), away)), whiten, balance, image_sizes, steps)
         with torch.random.fork_rng(devices=[]):
@@ -105,10 +112,10 @@ class Quantise(Metric):
         if epoch < self.float_epochs:
             return
         self.lr_factor = self.lr_scale
-        self.__dict__["view"] = FakeQuantised(self.network, self.plan, self.ranges)
+        self.__dict__["view"] = view = FakeQuantised(self.network, self.plan, self.ranges)
         if not self.quantised:
             self.eval()
-            calibrate(self.view, self._images(islice(self.loader(epoch), self.calibration)))
+            calibrate(view, self._images(islice(self.loader(epoch), self.calibration)))
             self.quantised.fill_(True)
         self.train()
 
@@ -129,7 +136,7 @@ class Quantise(Metric):
             return self.view(images)
         embeddings = super().embed(images)
         # In the float phase, too, every weight has a gradient, as several processes expect it.
-        idle = [each.log_scale for each in self.ranges.values() if isinstance(each, LearnedRange)]
+        idle: list[Tensor] = [each.log_scale for each in self.ranges.values() if isinstance(each, LearnedRange)]
         return embeddings + 0.0 * torch.stack(idle).sum() if idle else embeddings
 
     def on_step_end(self) -> None:

@@ -1,10 +1,12 @@
 """Quantisation of a graph to 8 bits, by onnxruntime's own quantiser: after training, or with the ranges of training."""
 
+import copy
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -60,38 +62,49 @@ def quantise_trained(embedder: Embedder, image_size: int, ranges: Mapping[str, t
     """The graph of an embedder in 8 bits, with the scales and zero points that training left, by the names of the steps of the
     traced network. Raises InputError if they are not those of the values that such a file holds in 8 bits."""
     graph, steps = make_named_graph(embedder, image_size)
-    names = _plan(graph, steps, image_size).values
-    if set(names) != set(ranges):
+    bounds = {tensor: ranges[step] for tensor, step in steps.items() if step in ranges}
+    small = quantise(graph, [_no_image(image_size)], bounds)
+    strange = set(_rounded_values(ModelProto.FromString(small))) ^ set(bounds) or set(ranges) - set(steps.values())
+    if strange:
         raise InputError(
             f"the ranges of the weight file belong to another network or another version of this program:"
-            f" {listing(sorted(set(names) ^ set(ranges)), most=3)} of {len(names)}"
+            f" {listing(sorted(strange), most=3)}"
         )
-    bounds = {tensor: ranges[step] for tensor, step in steps.items() if step in ranges}
-    return quantise(graph, [_no_image(image_size)], bounds)
+    return small
 
 
 def int8_plan(embedder: Embedder, image_size: int) -> Plan:
-    """What the int8 file of an embedder holds in 8 bits. Raises InputError if that cannot be trained for."""
-    return _plan(*make_named_graph(embedder, image_size), image_size)
-
-
-def _plan(graph: bytes, steps: Mapping[str, str], image_size: int) -> Plan:
-    """The plan of a graph whose tensors are computed by these steps: read off what the quantiser makes of the graph."""
+    """What the int8 file of an embedder holds in 8 bits, read off what the quantiser makes of it. Raises InputError if that
+    cannot be trained for."""
+    graph, steps = make_named_graph(_with_other_weights(embedder), image_size)
     small = ModelProto.FromString(quantise(graph, [_no_image(image_size)], per_channel=False))  # which is sooner done
-    scales = {node.input[0]: node.input[1] for node in small.graph.node if node.op_type == "QuantizeLinear"}
-    own = [tensor for tensor, scale in scales.items() if scale == f"{tensor}_scale"]  # others hold a part of another's values
-    strange = sorted(set(own) - set(steps))
+    values = _rounded_values(small)
+    strange = sorted(set(values) - set(steps))
     if strange:
         raise InputError(
             f"the network cannot be trained for 8 bits: its int8 file rounds {listing(strange, most=3)}, inside what training"
             f" computes in one step"
         )
-    weights = {node.output[0] for node in small.graph.node if node.op_type == "DequantizeLinear"} - {
-        f"{tensor}_DequantizeLinear_Output" for tensor in scales
-    }
+    stored = {tensor.name for tensor in small.graph.initializer}
+    weights = {node.output[0] for node in small.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in stored}
     rounded = {node.name for node in small.graph.node if len(node.input) > 1 and node.input[1] in weights}
     layers = {steps[node.output[0]] for node in ModelProto.FromString(graph).graph.node if node.name in rounded}
-    return Plan(tuple(steps[tensor] for tensor in own), frozenset(layers))
+    return Plan(tuple(steps[tensor] for tensor in values), frozenset(layers))
+
+
+def _with_other_weights(embedder: Embedder) -> Embedder:
+    """A copy whose weights are all different: two branches with equal ones, as at the start of a training, would be one."""
+    embedder, generator = copy.deepcopy(embedder).cpu(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in embedder.parameters():
+            weight.uniform_(0.5, 1.5, generator=generator)
+    return embedder
+
+
+def _rounded_values(small: ModelProto) -> list[str]:
+    """Names of the tensors that a quantised graph rounds with a scale of their own; others hold part of another's values."""
+    pairs = [node.input[:2] for node in small.graph.node if node.op_type == "QuantizeLinear"]
+    return [tensor for tensor, scale in pairs if scale == f"{tensor}_scale"]
 
 
 def _no_image(image_size: int) -> np.ndarray:
