@@ -1,7 +1,7 @@
 """Train networks and methods under one budget, evaluate them on the same pairs, and write a table, a page and two pictures.
 
     python leaderboard.py configs/leaderboard/twin.yaml                      # -> results/leaderboard/twin/
-    python leaderboard.py configs/leaderboard/smoke.yaml --results /tmp/out  # two small networks, a minute
+    python leaderboard.py configs/leaderboard/smoke.yaml --results /tmp/out  # two small networks, some minutes
     python leaderboard.py FILE --only mobilefacenet --workers 2 --threads 1
     python leaderboard.py FILE --steps table                                 # anew from what has been measured
 
@@ -14,38 +14,44 @@ import argparse
 import fnmatch
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.leaderboard.experiment import Experiment, read_experiment
 from benchmarks.leaderboard.records import outdated, read_records, read_timings, write_records, write_timings
 from common.config import MOST_THREADS
 from common.errors import InputError, brief, listing, run_script
+from common.files import claimed, made, write_whole
+from models.serving import require_packages
 
 STEPS = ("train", "time", "table")
 GO_ON = "the same command goes on after the last finished row"
 
 
-def train(experiment: Experiment, folder: Path, keys: list[str], workers: int) -> None:
-    """Train the rows `keys`, and keep what was measured after each."""
-    from benchmarks.leaderboard.train import train_rows
+def train(experiment: Experiment, folder: Path, chosen: list[str], retry: bool, workers: int, lock: IO[bytes]) -> None:
+    """Train those of the rows `chosen` that are outdated, and keep what was measured after each."""
+    from benchmarks.leaderboard.train import check_data, train_rows
 
     records = read_records(folder)
-    rows = [row for row in experiment.rows if row.key in keys]
-    print(f"leaderboard: {len(rows):,} of {len(experiment.rows):,} rows to train")
-    for number, record in enumerate(train_rows(experiment, rows, folder / "work", workers), 1):
-        records[record["key"]] = record
-        write_records(folder, experiment, records)
-        done = f"{100 * record['accuracy']:.2f} %, {record['seconds']:,.0f} s" if "accuracy" in record else record["reason"]
-        print(f"[{number}/{len(rows)}] {record['key']}: {done}", flush=True)
+    wanted = set(outdated(experiment, records, retry)) & set(chosen)
+    rows = [row for row in experiment.rows if row.key in wanted]
+    print(f"leaderboard: {len(rows):,} of {len(experiment.rows):,} rows to train", flush=True)
+    if not rows:
+        return
+    check_data(experiment)
+    with closing(train_rows(experiment, rows, folder / "work", workers, lock)) as trained:
+        for number, record in enumerate(trained, 1):
+            records[record["key"]] = record
+            write_records(folder, experiment, records)
+            done = f"{100 * record['accuracy']:.2f} %, {record['seconds']:,.0f} s" if "accuracy" in record else record["reason"]
+            print(f"[{number}/{len(rows)}] {record['key']}: {done}", flush=True)
 
 
 def time_all(experiment: Experiment, folder: Path, command: str) -> None:
     """Measure what every network costs in use."""
-    from models.serving import require_packages
-
-    require_packages()
     from benchmarks.leaderboard.serving import time_networks
 
     write_timings(folder, time_networks(experiment, command))
@@ -56,7 +62,6 @@ def write_tables(experiment: Experiment, folder: Path, command: str) -> Path:
     from benchmarks.leaderboard.page import as_html
     from benchmarks.leaderboard.plots import COSTS, as_svg, save_png, scatter
     from benchmarks.leaderboard.table import as_csv, as_markdown, entries, explanation
-    from common.files import write_whole
 
     records, timings = read_records(folder), read_timings(folder)
     table = entries(experiment, records, timings)
@@ -66,6 +71,8 @@ def write_tables(experiment: Experiment, folder: Path, command: str) -> Path:
         if figure := scatter(table, cost):
             write_whole(folder / f"{cost}.png", partial(save_png, figure))
             pictures[f"Accuracy against {label}"] = as_svg(figure)
+        else:
+            (folder / f"{cost}.png").unlink(missing_ok=True)  # of other settings
     write_whole(folder / "table.csv", as_csv(table))
     write_whole(folder / "table.md", as_markdown(experiment.title, sentences, command, table))
     page = as_html(experiment.title, experiment.about, sentences, command, table, pictures)
@@ -91,13 +98,32 @@ def main(argv: list[str] | None = None) -> None:
     folder = Path(options.results) / experiment.name
     chosen = selected(experiment, options.only)
     command = shlex.join(["python", "leaderboard.py", options.experiment])
-    if "train" in options.steps:
-        wanted = set(outdated(experiment, read_records(folder), options.retry))
-        train(experiment, folder, [key for key in chosen if key in wanted], options.workers)
     if "time" in options.steps:
-        time_all(experiment, folder, command)
+        require_packages()  # told before hours of training
+    read_records(folder), read_timings(folder)  # damaged ones are told now, too
+    if measuring := [step for step in options.steps if step != "table"]:
+        with alone(folder) as lock:
+            if "train" in measuring:
+                train(experiment, folder, chosen, options.retry, options.workers, lock)
+            if "time" in measuring:
+                time_all(experiment, folder, command)
     if "table" in options.steps:
         print(f"page: {write_tables(experiment, folder, command)}")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[IO[bytes]]:
+    """Keep other leaderboards from the folder for the body. Yields the open lock file. Raises InputError if another one is at
+    work there."""
+    with made(folder), ExitStack() as stack:
+        try:
+            lock = stack.enter_context(claimed(folder / ".lock"))
+        except BlockingIOError as error:
+            raise InputError(
+                f"another leaderboard, or a row of one that was killed, is at work in {str(folder)!r}; wait for its end, or"
+                f" choose other --results"
+            ) from error
+        yield lock
 
 
 def selected(experiment: Experiment, patterns: list[str]) -> list[str]:

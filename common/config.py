@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
 
-from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from common.errors import InputError, brief, listing, shortened
@@ -77,6 +77,10 @@ class DataConfig(Section):
     boxes: str = ""
     """A CSV of face boxes: file_name, left, top, right, bottom in pixels and, if landmarks are known, <name>_x, <name>_y. File
     names are relative to the data set's folder, or for --pairs to --data_root; empty: what the reader or the list knows."""
+    most_per_person: NonNegativeInt = 0
+    """Photographs of each person to train on, drawn from those there are; 0: all. Validation and test keep theirs."""
+    draw_seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of that draw; trainings with different seeds learn from the same photographs."""
     workers: int = Field(default=0, ge=0, le=1024)
     """Loader processes beside the main one, up to 1,024; the results do not depend on it."""
     cache: str = os.environ.get("TRIARCHY_CACHE", "data/cache")

@@ -79,18 +79,34 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[None]:
-    """Hold the lock of `path`, a file that stands there only for the body. Raises BlockingIOError if another process does."""
+def claimed(path: Path) -> Iterator[IO[bytes]]:
+    """Hold the lock of `path`, a file that stands there only for the body. Raises BlockingIOError if another process does.
+    Yields the open file."""
     while True:
         with locked(path, wait=False) as handle:
             if not _stands_at(handle, path):
                 continue  # whoever held it has just removed this very file, and the next process would make a new one
             try:
-                yield
+                yield handle
             finally:
                 with suppress(OSError):  # the folder may be gone
                     path.unlink()
             return
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make a folder for the body; if nothing came into it, it goes again, and so do those above that were made with it."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)  # one that cannot be made is told now, not after an epoch
+    try:
+        yield
+    finally:
+        for path in absent:
+            try:
+                path.rmdir()
+            except OSError:  # it holds something
+                break
 
 
 def _stands_at(handle: IO[bytes], path: Path) -> bool:

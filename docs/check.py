@@ -5,6 +5,7 @@
     ```bash options    carried out by nobody, since it takes hours or data that are not here; the suite checks its options
     ```python run      carried out by the test suite: the blocks of a page are one program
     ```yaml settings   read as settings on top of the defaults
+    ```yaml leaderboard   read as the file that leaderboard.py takes
     ```text            files, figures and pictures: nothing to check
 
 `needs=PATH` behind it: carried out only where PATH is. Options are checked by the scripts' own parsers, and the settings as

@@ -9,18 +9,23 @@ import re
 import runpy
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
 import common.cli
 import common.errors
+from benchmarks.leaderboard.budget import stages
+from benchmarks.leaderboard.experiment import read_experiment
 from common.config import Config, experiment, make_config, merge, read_config
 from common.errors import InputError
 from common.plain import load_yaml
 from datasets import READERS
 from datasets.manifest import Manifest
 from docs.pages import ROOT, Block, Faulty
+from leaderboard import selected
 from training.checks import check_settings
 
 PLAIN_TOOLS = {"cat", "cd", "cp", "echo", "git", "head", "ls", "mkdir", "mv", "printf", "rm"}
@@ -110,6 +115,8 @@ def check_script(module: str, arguments: Sequence[str], thoroughly: bool = True)
     except Parsed as parsed:
         if thoroughly and isinstance(parsed.arguments, common.cli.Arguments):
             check_parsed(module, parsed.arguments)
+        elif thoroughly and module == "leaderboard" and isinstance(parsed.arguments, argparse.Namespace):
+            selected(read_experiment(ROOT / parsed.arguments.experiment), parsed.arguments.only)
     except SystemExit as ended:
         if ended.code:
             raise Faulty(" ".join(said.getvalue().split())) from ended
@@ -138,25 +145,37 @@ def with_reader(overrides: dict[str, Any]) -> dict[str, Any]:
     return overrides
 
 
-def check_config(config: Config, stages: Sequence[str]) -> None:
+def check_config(config: Config, sections: Sequence[str]) -> None:
     """Check the reader and the settings of some stages, on people who do not exist. Raises InputError."""
     READERS.check(config.data.reader, ("root",))
-    try_stages(json.dumps({**experiment(config), "data": {}, "name": "any"}), tuple(stages))
+    try_stages(json.dumps({**experiment(config), "data": {}, "name": "any"}), tuple(sections))
 
 
 @functools.cache
-def try_stages(settings: str, stages: Sequence[str]) -> None:
+def try_stages(settings: str, sections: Sequence[str]) -> None:
     """Let training check the settings, given as JSON, which builds networks; the pages use few different ones."""
-    people = [f"{number:03d}" for number in range(100) for _ in range(9)]
+    people = [f"{number:03d}" for number in range(300) for _ in range(9)]
     attributes = {"angle": [f"C{number % 9}" for number in range(len(people))]}
     faces = Manifest.of_columns([f"{number}.jpg" for number in range(len(people))], people, attributes, ROOT)
     with contextlib.redirect_stdout(io.StringIO()):
-        check_settings(make_config(json.loads(settings)), faces, *stages)
+        check_settings(make_config(json.loads(settings)), faces, *sections)
+
+
+def check_leaderboard(code: str) -> None:
+    """Raise InputError for a leaderboard that cannot be read, or one of whose rows could not be trained on any photographs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "leaderboard.yaml"
+        path.write_text(code, encoding="utf-8")
+        for row in read_experiment(path).rows:
+            check_config(row.config, stages(row.config))
 
 
 def check_yaml(block: Block) -> None:
-    """Read a block of YAML as settings that lie on the default ones. Raises Faulty."""
+    """Read a block of YAML as settings that lie on the default ones, or as a leaderboard. Raises Faulty."""
     try:
+        if block.checked == "leaderboard":
+            check_leaderboard(block.code)
+            return
         settings = experiment(read_config([common.cli.DEFAULT_CONFIG]))
         check_config(make_config(merge(settings, load_yaml(block.code))), ("pretext", "train"))
     except InputError as error:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CLASSES = {("bash", "run"), ("bash", "slow"), ("bash", "options"), ("python", "run"), ("yaml", "settings"), ("text", "")}
+CLASSES = {("bash", "run"), ("bash", "slow"), ("bash", "options"), ("python", "run"), ("text", "")}
+CLASSES |= {("yaml", "settings"), ("yaml", "leaderboard")}
 
 
 class Block(NamedTuple):

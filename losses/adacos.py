@@ -31,7 +31,10 @@ class AdaCos(CosineClassifier):
     def class_logits(self, cosines: Tensor, own: Tensor, target: Tensor) -> Tensor:
         if self.training:
             self.adapt(cosines.detach(), own, target.detach())
-        return self.adapted.clone() * cosines  # a copy, which the next step does not change under this one's gradient
+        return self.scaled(cosines)
+
+    def scaled(self, logits: Tensor) -> Tensor:
+        return self.adapted.clone() * logits  # a copy, which the next step does not change under this one's gradient
 
     def adapt(self, cosines: Tensor, own: Tensor, target: Tensor) -> None:
         """Set the scale to what the batch asks for."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat
@@ -24,22 +24,28 @@ class CosineClassifier(nn.Module):
     Recognition", ACM Multimedia 2021, arXiv 2101.04407), whose defaults are the heads' own, unless a head says otherwise.
     `weights` are the directions, [identities, D], and start at random with length 1; their lengths do not matter.
 
+    embedding_size: 0 for a head whose cosines come from elsewhere, such as those with a queue of prototypes, and are handed to
+        `forward`: it has no `weights`.
     scale: factor on the cosines; "auto" is that of few classes, sqrt(2) ln(identities - 1).
     margin: by how much the own cosine, or the own angle in radians, has to be better (0 to 1).
     warmup: steps over which the margin grows linearly from 0 to its value; a buffer counts the training steps, so that a
         resumed run goes on where it was, and a training that starts from the weights of an earlier one goes on, too.
 
-    `logits` gives the cosines, so that the classifier is computed once, and apart from what a head makes of them.
+    `logits` gives the cosines, so that the classifier is computed once, and apart from what a head makes of them; `scaled`
+    makes logits of them that have no margin.
     """
 
     class_logits: Callable[..., Tensor]
     """cosines [B, C], own (bool [B, C], where the own identity is), target [B, 1] (its cosines), and what else the head hands
     to `cross_entropy` -> logits [B, C]."""
+    for_each_identity: ClassVar[bool] = False
+    """Whether it learns something for each identity beside its direction."""
     steps: Tensor
 
     def __init__(self, embedding_size: int, identities: int, scale: Scale, margin: Share = 0.0, warmup: NonNegativeInt = 0):
         super().__init__()
-        self.weights = nn.Parameter(functional.normalize(torch.randn(identities, embedding_size)))
+        if embedding_size:
+            self.weights = nn.Parameter(functional.normalize(torch.randn(identities, embedding_size)))
         self.scale = automatic_scale(identities) if scale == "auto" else float(scale)
         self.margin = margin
         self.warmup = warmup
@@ -50,6 +56,11 @@ class CosineClassifier(nn.Module):
         """embeddings [B, D] -> cosines [B, identities], float32 also where autocast is on: an angle needs more than 8 bits."""
         with torch.autocast(embeddings.device.type, enabled=False):
             return functional.linear(functional.normalize(at_least_float32(embeddings)), functional.normalize(self.weights))
+
+    def scaled(self, logits: Tensor) -> Tensor:
+        """cosines [B, identities] -> what their softmax, the probabilities of the identities, is computed from: without a
+        margin, with the scale in force."""
+        return self.scale * logits
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor | dict[str, Tensor]:
         """logits: cosines [B, identities]; labels [B] int64 -> scalar, the batch mean. Buffers move in training mode only."""

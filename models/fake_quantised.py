@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -41,12 +42,10 @@ class FakeQuantised(nn.Module):
         with evaluating(network):
             graph = Tracer().trace(network)
             modules: dict[str, Any] = dict(network.named_modules())
-            attributes = {
-                str(node.target): _attribute(network, str(node.target)) for node in graph.nodes if node.op == "get_attr"
-            }
-        layers = {node: None for node in graph.nodes if isinstance(modules.get(str(node.target)), tuple(FUSE))}
+            attributes = _attributes(network, graph)
+        layers: dict[Any, Any] = {node: None for node in graph.nodes if isinstance(modules.get(str(node.target)), tuple(FUSE))}
         for before, node in norms_behind(graph, modules):
-            layers[before] = modules[node.target]
+            layers[before] = modules[str(node.target)]
             node.replace_all_uses_with(before)
             graph.erase_node(node)
         split_silu(graph, modules)
@@ -58,7 +57,7 @@ class FakeQuantised(nn.Module):
             )
         for node, norm in layers.items():
             source: Any = ranges[name] if (name := _origin(node.args[0], modules)) in ranges else None
-            modules[f"layer_{node.name}"] = Layer(modules[node.target], norm, node.name in plan.layers, source)
+            modules[f"layer_{node.name}"] = Layer(modules[str(node.target)], norm, node.name in plan.layers, source)
             node.target = f"layer_{node.name}"
         for node in graph.nodes:
             if node.name in plan.layers and _is(node, modules, _BatchNorm):
@@ -183,8 +182,8 @@ def traced(network: nn.Module, watcher: Callable[[str], nn.Module]) -> fx.GraphM
             f"the network cannot be trained for 8 bits: its int8 file has no {listing(gone, most=3)} of its own, which becomes"
             f" part of a layer that training computes apart"
         )
-    attributes = {str(node.target): _attribute(copy, str(node.target)) for node in copy.graph.nodes if node.op == "get_attr"}
     graph = copy.graph
+    attributes = _attributes(copy, graph)
     split_silu(graph, parts)
     names = [node.name for node in graph.nodes if node.op != "output"]
     watch(graph, parts, {name: watcher(name) for name in names})
@@ -242,6 +241,7 @@ def _origin(node: Any, modules: Mapping[str, nn.Module]) -> str:
     return node.name
 
 
-def _attribute(network: nn.Module, name: str) -> Any:
-    *path, last = name.split(".")
-    return getattr(network.get_submodule(".".join(path)), last)
+def _attributes(network: nn.Module, graph: fx.Graph) -> dict[str, Any]:
+    """The weights and constants that a graph reads by itself, by name."""
+    names = [str(node.target) for node in graph.nodes if node.op == "get_attr"]
+    return {name: reduce(getattr, name.split("."), network) for name in names}

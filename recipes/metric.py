@@ -149,9 +149,7 @@ class Metric(Recipe):
     def deployable(self) -> nn.Module:
         if not len(self.whitening):
             return self.network
-        images = (self.photographs[index] for index in progress(self.whitening, "whiten", unit="photo", leave=False))
-        embeddings = embed_images(self.network, images, [self.photographs.file_names[index] for index in self.whitening])
-        return whitened(self.network, torch.from_numpy(embeddings.plain), self.labels[self.whitening])
+        return whitened_by(self.network, self.photographs, self.labels, self.whitening)
 
     def about(self) -> dict[str, Any]:
         return {"cut": self.cut}
@@ -167,18 +165,8 @@ def check_choices(config: Config, faces: Manifest, whiten: int, image_sizes: Seq
     """Raise InputError for settings that do not fit the people, their photographs or one another."""
     side = config.model.image_size
     check_two_photographs(faces, repr(str(faces.root)))
-    sample = faces.labels()[whitening_sample(faces, whiten, config.seed)]
-    if len(sample) and len(np.unique(sample)) == len(sample):
-        raise InputError(
-            f"train.recipe.whiten is {whiten}: of so few of the {len(faces):,} photographs no two show one person; draw"
-            f" more, such as 2000, or none (0)"
-        )
-    shown = Augmentation(config.train.augment, side).output_side
-    if shown != side:
-        raise InputError(
-            f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
-            f" model.image_size = {side}; set that, or take out crop and augment with affine"
-        )
+    check_whitening(faces, whiten, config.seed)
+    check_whole_images(config)
     sizes = list(image_sizes)
     if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != side):
         raise InputError(
@@ -187,9 +175,37 @@ def check_choices(config: Config, faces: Manifest, whiten: int, image_sizes: Seq
     check_reads(config.model, sizes)
 
 
+def check_whitening(faces: Manifest, count: int, seed: int) -> None:
+    """Raise InputError if `count` photographs, drawn with the seed, do not tell how those of one person differ."""
+    sample = faces.labels()[whitening_sample(faces, count, seed)]
+    if len(sample) and len(np.unique(sample)) == len(sample):
+        raise InputError(
+            f"train.recipe.whiten is {count}: of so few of the {len(faces):,} photographs no two show one person; draw"
+            f" more, such as 2000, or none (0)"
+        )
+
+
+def check_whole_images(config: Config) -> None:
+    """Raise InputError if the augmentation crops the images that the embedder learns from."""
+    side = config.model.image_size
+    shown = Augmentation(config.train.augment, side).output_side
+    if shown != side:
+        raise InputError(
+            f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
+            f" model.image_size = {side}; set that, or take out crop and augment with affine"
+        )
+
+
 def whitening_sample(faces: Manifest, count: int, seed: int) -> np.ndarray:
     """Positions, int64 ascending, of the photographs that teach the whitening: `count`, or all if there are fewer."""
     return draw_some(len(faces), count, random_stream(seed, "whiten"))
+
+
+def whitened_by(network: Embedder, photographs: Photographs, labels: np.ndarray, sample: np.ndarray) -> Embedder:
+    """The embedder, whitened by the photographs at the positions `sample`; labels: int64 [N], of all photographs."""
+    images = (photographs[index] for index in progress(sample, "whiten", unit="photo", leave=False))
+    embeddings = embed_images(network, images, [photographs.file_names[index] for index in sample])
+    return whitened(network, torch.from_numpy(embeddings.plain), labels[sample])
 
 
 def fitting_batch(identities: int, images: int, people: int) -> tuple[int, int]:

@@ -45,6 +45,7 @@ def test_scripts_print_one_sentence_and_exit_with_2(tmp_path):
         "train_pretext.py": ["--data.reader=cfp", "--data.root=/nowhere"],
         "evaluate.py": ["--model_weight=/nowhere/w.pt"],
         "run.py": ["--config=absent.yaml"],
+        "leaderboard.py": ["absent.yaml"],
     }.items():
         code, said = start(script, [*options, f"--results={tmp_path}"], tmp_path / "said").ended()
         assert code == 2, said

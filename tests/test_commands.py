@@ -23,6 +23,8 @@ COMMANDS = {
     "datasets.twin.sample": ["/nowhere"],
     "datasets.twin.sheet": ["--out=x.txt"],
     "datasets.readers.kface": ["--root=/nowhere", "--out=/nowhere/out"],
+    "datasets.readers.insightface_bin": ["/nowhere.bin", "--out=/nowhere/out"],
+    "benchmarks.leaderboard.budget": ["/nowhere.yaml"],
     "benchmarks.resources": ["score", "0"],
     "docs.check": ["/nowhere.md"],
     "examples.own_photographs": ["--root=/nowhere"],
@@ -124,10 +126,13 @@ sys.argv = sys.argv[1:]
 """
 
 
-@pytest.mark.parametrize("command", ["train.py", "evaluate.py", "benchmark.py", "benchmarks.resources"])
+NEEDED = {"benchmarks.resources": ["score", "10"], "leaderboard.py": ["configs/leaderboard/smoke.yaml", "--steps=train"]}
+
+
+@pytest.mark.parametrize("command", ["train.py", "evaluate.py", "benchmark.py", *NEEDED])
 def test_waiting_threads_sleep_wherever_the_tensor_library_is_loaded_first(command):
     """Spinning ones make two threads ten times slower than one beside a busy process."""
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    words = [sys.executable, "-c", STARTED, command, *(["score", "10"] if command == "benchmarks.resources" else [])]
+    words = [sys.executable, "-c", STARTED, command, *NEEDED.get(command, [])]
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()

@@ -89,6 +89,9 @@ def test_the_first_page_is_short():
         "python train.py --train.recipe.nothing=1",
         "python evaluate.py --nothing",
         "python benchmark.py --only nothing",
+        "python leaderboard.py configs/leaderboard/nothing.yaml",
+        "python leaderboard.py configs/leaderboard/smoke.yaml --only nothing",
+        "python leaderboard.py configs/leaderboard/smoke.yaml --steps nothing",
         "python -m verification.curves a.jsonl",
         "torchrun --nproc-per-node 2 run.py --nothing=1",
         "make nothing",
@@ -122,6 +125,15 @@ def test_a_block_without_a_class_is_found(text, tmp_path, monkeypatch):
 def test_a_wrong_setting_is_found():
     with pytest.raises(Faulty, match="brightnes"):
         check_yaml(Block(ROOT / "README.md", 1, "yaml", "settings", "", "model: {brightnes: 1}\n"))
+
+
+def test_a_leaderboard_that_could_not_be_trained_is_found():
+    for backbone, fault in (("small", ""), ("nothing", "unknown backbone"), ("{name: small, x: 1}", "has no option x")):
+        code = (
+            f"{{title: x, base: smoke, budget: {{images: 9}}, methods: {{a: {{}}}}, networks: {{b: {{backbone: {backbone}}}}}}}"
+        )
+        with pytest.raises(Faulty, match=fault) if fault else contextlib.nullcontext():
+            check_yaml(Block(ROOT / "README.md", 1, "yaml", "leaderboard", "", code))
 
 
 def test_a_link_to_nothing_is_found(tmp_path, monkeypatch):

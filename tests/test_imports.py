@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "training": COMMON | {"datasets", "models", "losses", "recipes"},
     "benchmarks": COMMON | {"datasets", "models", "losses", "recipes", "training", "verification"},
 }
-SCRIPTS = {"train_pretext", "train", "evaluate", "export", "run", "benchmark"}
+SCRIPTS = {"train_pretext", "train", "evaluate", "export", "run", "benchmark", "leaderboard"}
 OURS = set(MAY_IMPORT) | SCRIPTS
 
 

@@ -1,5 +1,6 @@
 """Losses against naive loops and against pytorch-metric-learning."""
 
+import inspect
 import math
 
 import pytest
@@ -198,27 +199,54 @@ REQUIRED = {"metric_learning": {"loss": "MultiSimilarityLoss"}}
 """Options without which a loss cannot be built."""
 
 
+MAP_CHANNELS = [(4, 6), (8, 8)]
+
+
+def everything(embeddings: torch.Tensor) -> dict:
+    """What a recipe may hand on: the student's with a gradient, the teacher's without."""
+    sizes = [8, 4]  # of the student's maps; the teacher's are smaller, or larger
+    return {
+        "embeddings": embeddings,
+        "labels": LABELS,
+        "maps": [torch.randn(9, c, side, side).requires_grad_() for (c, _), side in zip(MAP_CHANNELS, sizes)],
+        "teacher_embeddings": torch.randn(9, 10),
+        "teacher_logits": torch.randn(9, 3),
+        "teacher_maps": [torch.randn(9, c, 6, 6) for _, c in MAP_CHANNELS],
+    }
+
+
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_every_loss_of_the_registry_trains(embeddings, name):
-    """One term, or named ones, each a weighted scalar; gradients for the embeddings and for whatever the loss owns."""
-    terms = [{"name": name, "weight": 2.0, **REQUIRED.get(name, {})}]
+    """One term, or named ones, each a weighted scalar; gradients for what it is given of the student, and for whatever the
+    loss owns. One that asks for the logits of another has a softmax beside it."""
+    asked = inspect.signature(LOSSES[name].forward).parameters
+    borrows = {"logits", "scaled_logits"} & set(asked) and not hasattr(LOSSES[name], "logits")
+    terms = [{"name": name, "weight": 2.0, **REQUIRED.get(name, {})}, *(["softmax"] if borrows else [])]
+    context = everything(embeddings)
+    given = {"provided": tuple(context), "teacher_size": 10, "map_channels": MAP_CHANNELS}
     with torch.device("meta"):  # as settings are checked, without memory
-        build_objective(terms, embedding_size=6, identities=3)
-    objective = build_objective(terms, embedding_size=6, identities=3)
-    loss = objective.losses[name].eval()  # so that what it remembers stays
-    context = {"embeddings": embeddings, "labels": LABELS}
-    if hasattr(loss, "logits"):
-        context["logits"] = loss.logits(embeddings)
-    alone = loss(**{key: context[key] for key in objective.asked[name]})
+        build_objective(terms, embedding_size=6, identities=3, **given)
+    objective = build_objective(terms, embedding_size=6, identities=3, **given)
+    loss = objective.losses[name]
+    objective.eval()  # so that what it remembers stays
+    classifier = objective.losses["softmax"] if borrows else loss
+    own = {"logits": classifier.logits(embeddings)} if hasattr(classifier, "logits") else {}
+    own |= {"scaled_logits": own["logits"]} if borrows else {}
+    alone = loss(**{key: {**context, **own}[key] for key in asked if key != "self"})
     alone = {name: alone} if isinstance(alone, torch.Tensor) else {f"{name}.{part}": each for part, each in alone.items()}
-    terms = objective(embeddings=embeddings, labels=LABELS)
-    assert list(terms) == list(alone) and all(term.shape == () for term in terms.values())
-    assert {key: term.item() for key, term in terms.items()} == pytest.approx(
+    terms = objective(**context)
+    assert list(terms) == [*alone, *(["softmax"] if borrows else [])] and all(term.shape == () for term in terms.values())
+    assert {key: terms[key].item() for key in alone} == pytest.approx(
         {key: 2.0 * value.item() for key, value in alone.items()}, rel=1e-6
     )
     objective.train()
-    sum(objective(embeddings=embeddings, labels=LABELS).values()).backward()
-    assert embeddings.grad.isfinite().all() and embeddings.grad.abs().sum() > 0
+    sum(objective(**context).values()).backward()
+    students = ([embeddings] if {"embeddings", "logits", "scaled_logits"} & set(asked) else []) + (
+        context["maps"] if "maps" in asked else []
+    )
+    assert students
+    for student in students:
+        assert student.grad.isfinite().all() and student.grad.abs().sum() > 0
     for key, parameter in objective.named_parameters():
         assert not parameter.requires_grad or parameter.grad.abs().sum() > 0, key
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.config import Config
 from common.errors import InputError
-from common.files import claimed
+from common.files import claimed, made
 from distributed.processes import barrier, is_main_process
 from training.receipts import intended_use, is_replaced, stage_settings
 from training.run_files import RunFiles
@@ -51,7 +51,7 @@ def reserves(section: str) -> Callable[[Callable[[Config], Path]], Callable[[Con
 
 @contextmanager
 def _locked(files: RunFiles, results: str) -> Iterator[None]:
-    with _made(files.lock.parent), ExitStack() as stack:
+    with made(files.lock.parent), ExitStack() as stack:
         try:
             stack.enter_context(claimed(files.lock))
         except BlockingIOError as error:
@@ -63,18 +63,3 @@ def _locked(files: RunFiles, results: str) -> Iterator[None]:
         _held.add(path)
         stack.callback(_held.discard, path)
         yield
-
-
-@contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Make a folder for the body; if nothing came into it, it goes again, and so do those above that were made with it."""
-    absent = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)  # one that cannot be made is told now, not after an epoch
-    try:
-        yield
-    finally:
-        for path in absent:
-            try:
-                path.rmdir()
-            except OSError:  # it holds something
-                break

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.leaderboard.experiment import Experiment
-from benchmarks.leaderboard.records import Record, finished
+from benchmarks.leaderboard.experiment import Experiment, Row
+from benchmarks.leaderboard.records import Record, current, finished
+from common.errors import listing
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,34 @@ class Entry:
 
 
 def entries(experiment: Experiment, records: Mapping[str, Record], timings: Mapping[str, Any]) -> list[Entry]:
-    """An entry for each network and method of the experiment, by accuracy; those without one last, in the file's order."""
-    groups: dict[tuple[str, str], list[Record | None]] = {}
+    """An entry for each network and method of the experiment, by accuracy; those without one last, in the file's order.
+
+    Records and timings of other settings than the present ones do not count.
+    """
+    valid = current(experiment, records)
+    timed = {figures["model"]: figures for figures in timings["networks"].values()}
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in experiment.rows:
-        record = records.get(row.key)
-        current = record if record and record["digest"] == row.digest(experiment.budget) else None  # not of other settings
-        groups.setdefault((row.network, row.method), []).append(current)
-    made = [_entry(*names, group, timings["networks"].get(names[0], {})) for names, group in groups.items()]
+        groups.setdefault((row.network, row.method), []).append(row)
+    made = [_entry(rows, valid, timed.get(rows[0].model_digest, {})) for rows in groups.values()]
     return sorted(made, key=lambda entry: -1.0 if entry.accuracy is None else entry.accuracy, reverse=True)
 
 
-def _entry(network: str, method: str, group: list[Record | None], timing: Mapping[str, Any]) -> Entry:
-    """group: a record for each seed, None where there is none yet."""
-    records = [record for record in group if record]
+def _entry(rows: list[Row], valid: Mapping[str, Record], timing: Mapping[str, Any]) -> Entry:
+    """rows: one of each seed."""
+    records = [valid[row.key] for row in rows if row.key in valid]
     done = finished(records)
-    reasons = [f"seed {record['seed']}: {record['reason']}" for record in records if record["state"] == "failed"]
-    if waiting := group.count(None):
-        reasons.append(f"{waiting} of {len(group)} seeds are still to be trained")
+    failed: dict[str, list[int]] = {}
+    for record in records:
+        if record["state"] == "failed":
+            failed.setdefault(record["reason"], []).append(record["seed"])
+    reasons = [f"seed {listing(seeds, most=99)}: {reason}" for reason, seeds in failed.items()]
+    if waiting := len(rows) - len(records):
+        reasons.append(f"{waiting} of {len(rows)} seeds are still to be trained")
     if "reason" in timing:
         reasons.append(timing["reason"])
-    entry = Entry(network, method, len(done), ms=timing.get("ms"), megabytes=timing.get("megabytes"), reason="; ".join(reasons))
+    entry = Entry(rows[0].network, rows[0].method, len(done), reason="; ".join(reasons))
+    entry = dataclasses.replace(entry, ms=timing.get("ms"), megabytes=timing.get("megabytes"))
     if not done:
         return entry
     columns = {name: [record[name] for record in done] for name in ("accuracy", "auc", "eer", "seconds", "images")}
@@ -122,16 +131,18 @@ def explanation(
     budget = experiment.budget
     spent = f"{budget.images:,} images seen" if budget.images is not None else f"{budget.seconds:,.0f} seconds of training"
     seeds = len({row.seed for row in experiment.rows})
-    done = finished(records.values())
+    done = finished(current(experiment, records).values())
     pairs = sorted({record["pairs"] for record in done})
     sides = sorted({record["image_size"] for record in done})
     sentences = [
         f"Every row: the same training photographs, {spent}, {seeds} seed{'s' if seeds > 1 else ''};"
         f" ± is the standard deviation over the seeds.",
     ]
+    rule = experiment.rows[0].config.evaluate.rule
     if done:
+        threshold = "found on validation people" if rule == "calibrated" else f"of the rule {rule}"
         sentences.append(
-            f"Accuracy, at the threshold found on validation people, AUC and EER are those of"
+            f"Accuracy, at the threshold {threshold}, AUC and EER are those of"
             f" {' or '.join(f'{count:,}' for count in pairs)} test pairs, images of {' or '.join(map(str, sides))} pixels."
         )
     if facts := timings["facts"]:
