@@ -69,6 +69,12 @@ class Quantise(Metric):
         steps: NonNegativeInt = 0,
     ):
         check_phases(config, float_epochs, held_out)
+        start = config.train.pretrained_weight
+        if not float_epochs and load_weights(start, WEIGHT_KINDS)["kind"] == "pretext":
+            raise InputError(
+                f"train.recipe.float_epochs is 0, and {start!r} is a pretext, which has not learned to tell people apart; set"
+                f" float_epochs, or go on from the weights of train.py"
+            )
         away = held_out_positions(faces, held_out, config.seed)
         kept = np.setdiff1d(np.arange(len(faces)), away)
         training: Any = Chosen(photographs, kept) if len(away) else photographs
@@ -95,12 +101,6 @@ class Quantise(Metric):
         steps: int = 0,
     ) -> None:
         check_phases(config, float_epochs, held_out)
-        start = config.train.pretrained_weight
-        if not float_epochs and load_weights(start, WEIGHT_KINDS)["kind"] == "pretext":
-            raise InputError(
-                f"train.recipe.float_epochs is 0, and {start!r} is a pretext, which has not learned to tell people apart; set"
-                f" float_epochs, or go on from the weights of train.py"
-            )
         away = held_out_positions(faces, held_out, config.seed)
         super().check(config, _rows(faces, np.setdiff1d(np.arange(len(faces)), away)), whiten, balance, image_sizes, steps)
         with torch.random.fork_rng(devices=[]):
