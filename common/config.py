@@ -132,6 +132,8 @@ class StageConfig(Section):
     """Epochs between validations; the last epoch is always validated."""
     save_every: PositiveInt = 1
     """Epochs between snapshots, from which --resume goes on; where an epoch takes seconds, writing each costs a few percent."""
+    keep_every: int = Field(default=0, ge=0, le=1_000_000)
+    """Epochs between weights that are kept besides the best, as <run>.epoch-010.pt; 0: none."""
     augment: Choices = _chosen("flip", many=True)
     """What happens to a training image, step by step: [flip, {name: affine, rotation: 10}, {name: erasing, probability: 0.2}]."""
 
@@ -152,6 +154,9 @@ class TrainConfig(StageConfig):
     """Images per identity in a batch, which has at most 65,536 images."""
     pretrained_weight: str = ""
     """Weight file whose network starts the training; empty starts from scratch."""
+    generations: int = Field(default=1, ge=1, le=1000)
+    """Trainings one after another, each with its own full schedule and from the weights of the one before: <name>-1, <name>-2
+    and so on, and the last is <name>."""
     terms: Choices = _chosen(many=True)
     """Loss terms, each with a `weight` (default 1.0): [{name: softmax, smoothing: 0.1}, {name: triplet, weight: 0.1}]."""
 

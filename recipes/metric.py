@@ -1,4 +1,5 @@
-"""Metric: an embedder trained on a weighted objective over P x K batches. Triarchy is this with softmax, triplet, center."""
+"""An embedder trained on a weighted objective over P x K batches; the recipe Metric is nothing else. Triarchy is this with
+softmax, triplet and center."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -34,8 +35,11 @@ PROVIDED = ("embeddings", "labels", "images")
 """What a loss term may ask for: float32 [B, D], int64 [B], float32 [B, 3, H, W] in [-1, 1]."""
 
 
-class Metric(Recipe):
+class EmbedderRecipe(Recipe):
     """The embedder ships; the objective, with its classifier and centers, stays behind.
+
+    A method derives from it, hands on the options below in its constructor and in `check`, and says what else its losses may
+    ask for.
 
     whiten: training photographs, drawn with the seed, whose embeddings teach the last layer to discount what varies within
         a person (`models.whitening`); the embedder is then validated and shipped so. 0 leaves it as it was trained.
@@ -61,7 +65,10 @@ class Metric(Recipe):
         balance: str = "",
         image_sizes: Sequence[int] = (),
         steps: NonNegativeInt = 0,
+        provided: Sequence[str] = PROVIDED,
+        **given: Any,
     ):
+        """provided, given: as `losses.build_objective` has them."""
         super().__init__()
         check_choices(config, faces, whiten, image_sizes)
         stage = config.train
@@ -87,7 +94,7 @@ class Metric(Recipe):
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = people * instances
         self.network = build_embedder(config.model)
-        self.objective = build_objective(stage.terms, config.model.embedding_size, len(self.identities), PROVIDED)
+        self.objective = build_objective(stage.terms, config.model.embedding_size, len(self.identities), provided, **given)
         if stage.pretrained_weight:
             self._start_from(stage.pretrained_weight)
 
@@ -102,7 +109,7 @@ class Metric(Recipe):
             print(f"train: going on with {len(known)} of the {len(own)} tensors of the loss terms, too")
 
     @classmethod
-    def check(  # type: ignore[override]  # its own options
+    def check(
         cls,
         config: Config,
         faces: Manifest,
@@ -110,6 +117,8 @@ class Metric(Recipe):
         balance: str = "",
         image_sizes: Sequence[int] = (),
         steps: int = 0,
+        provided: Sequence[str] = PROVIDED,
+        **given: Any,
     ) -> None:
         stage, people = config.train, len(faces.identities)
         check_choices(config, faces, whiten, image_sizes)
@@ -118,7 +127,7 @@ class Metric(Recipe):
             attribute_classes(faces, balance)
         embedder_shapes(config.model)
         with shapes_only():
-            build_objective(stage.terms, config.model.embedding_size, people, PROVIDED)
+            build_objective(stage.terms, config.model.embedding_size, people, provided, **given)
 
     def on_epoch_start(self, epoch: int) -> None:
         self.image_size = self.image_sizes[epoch * len(self.image_sizes) // self.epochs]
@@ -129,22 +138,28 @@ class Metric(Recipe):
 
     def forward(self, batch: Batch) -> Outcome:
         device = next(self.network.parameters()).device
-        images = resized(network_input(batch["image"], device), self.image_size)
-        embeddings = self.embed(images)  # [B, D]
+        shown = network_input(batch["image"], device)
+        images = resized(shown, self.image_size)
+        with mixed_precision(self.precision, device):
+            rows = self.answers(images, shown)
+        rows["labels"] = batch["label"].to(device)
+        if self.objective.asks_for("images"):
+            rows["images"] = images
         # The objective is that of the whole batch, whose hardest triplets and centers may lie with another process.
-        embeddings, labels = gather(embeddings.float()), gather(batch["label"].to(device))
-        context = {"images": gather(images)} if self.objective.asks_for("images") else {}
-        terms = self.objective(embeddings=embeddings, labels=labels, **context)
-        return Outcome(terms, self.observed(embeddings.detach(), labels))
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Images [b, 3, H, W] float32 of this process's share -> embeddings [b, D], perhaps in bfloat16."""
-        with mixed_precision(self.precision, images.device):
-            return self.network(images)
+        context = {name: gathered(value) for name, value in rows.items()}
+        return Outcome(self.objective(**context), self.observed(context["embeddings"].detach(), context["labels"]))
 
     def observed(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Scalars to log of the whole batch: embeddings [B, D] float32, labels [B]."""
+        """Scalars to log of the whole batch: embeddings [B, D] float32, labels int64 [B]."""
         return {"embedding_norm": embeddings.norm(dim=1).mean()}
+
+    def answers(self, images: Tensor, shown: Tensor) -> dict[str, Any]:
+        """What is computed of this process's share of a batch: "embeddings", float32 [b, D], and what else losses ask for.
+
+        images: float32 [b, 3, S, S], as the network reads them in this epoch; shown: the same images as augmented, at
+        model.image_size.
+        """
+        return {"embeddings": self.network(images).float()}
 
     def deployable(self) -> nn.Module:
         if not len(self.whitening):
@@ -159,6 +174,27 @@ class Metric(Recipe):
         state = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         state |= {f"objective.{name}": tensor for name, tensor in self.objective.state_dict().items()}
         return {"state": state, "about": {"identities": self.identities}}
+
+
+class Metric(EmbedderRecipe):
+    """The options are those of every `EmbedderRecipe`."""
+
+    def __init__(
+        self,
+        config: Config,
+        faces: Manifest,
+        photographs: Photographs,
+        whiten: NonNegativeInt = 0,
+        balance: str = "",
+        image_sizes: Sequence[int] = (),
+        steps: NonNegativeInt = 0,
+    ):
+        super().__init__(config, faces, photographs, whiten, balance, image_sizes, steps)
+
+
+def gathered(value: Any) -> Any:
+    """A process's rows, or each in a list of them, together with those of the other processes."""
+    return [gather(rows) for rows in value] if isinstance(value, list) else gather(value)
 
 
 def check_choices(config: Config, faces: Manifest, whiten: int, image_sizes: Sequence[int]) -> None:

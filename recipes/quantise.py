@@ -23,16 +23,17 @@ from models.layers.fake_quantise import LearnedRange, Range, follow
 from models.network_input import network_input, resized
 from models.serving import require_packages
 from models.weights import WEIGHT_KINDS, load_weights
-from recipes.metric import Metric
+from recipes.metric import EmbedderRecipe
 
 LrScale = Annotated[float, Field(gt=0.0, le=100.0)]
 HeldOut = Annotated[float, Field(ge=0.0, le=0.5)]
 CHUNK = 1024  # photographs whose logits are computed at once
 
 
-class Quantise(Metric):
-    """`Metric` in two phases (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-    Inference", CVPR 2018, arXiv 1712.05877): in float, then with weights and activations rounded as in an int8 file.
+class Quantise(EmbedderRecipe):
+    """As the recipe metric in two phases (Jacob et al., "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference", CVPR 2018, arXiv 1712.05877): in float, then with weights and activations rounded as in
+    an int8 file.
 
     float_epochs: of the first phase; 0 goes on from trained weights (train.pretrained_weight).
     lr_scale: factor on the learning rate in the second phase.
@@ -131,13 +132,14 @@ class Quantise(Metric):
                     module.eval()
         return self
 
-    def embed(self, images: Tensor) -> Tensor:
+    def answers(self, images: Tensor, shown: Tensor) -> dict[str, Any]:
         if self.view is not None:
-            return self.view(images)
-        embeddings = super().embed(images)
+            with torch.autocast(images.device.type, enabled=False):
+                return {"embeddings": self.view(images)}
+        answers = super().answers(images, shown)
         # In the float phase, too, every weight has a gradient, as several processes expect it.
         idle: list[Tensor] = [each.log_scale for each in self.ranges.values() if isinstance(each, LearnedRange)]
-        return embeddings + 0.0 * torch.stack(idle).sum() if idle else embeddings
+        return answers | {"embeddings": answers["embeddings"] + 0.0 * torch.stack(idle).sum()} if idle else answers
 
     def on_step_end(self) -> None:
         super().on_step_end()
