@@ -131,6 +131,7 @@ class Chosen:
     def __init__(self, photographs: Photographs, positions: np.ndarray):
         self.photographs, self.positions = photographs, positions
         self.file_names = [photographs.file_names[position] for position in positions]
+        self.landmarks = photographs.landmarks
         self.points = None if photographs.points is None else photographs.points[positions]
 
     def __len__(self) -> int:
