@@ -17,7 +17,6 @@ from common.config import Config
 from common.errors import InputError
 from common.files import locked
 from datasets.manifest import Pairs
-from verification.decisions import check_rule
 
 SUBMISSION = "preds.csv"
 ENDINGS = ("scores.csv", "metrics.json", "roc.png", "scores.png", "angles.png", SUBMISSION)
@@ -35,11 +34,10 @@ def submission_path(config: Config) -> Path:
 def check_output(config: Config, pairs: Pairs) -> None:
     """Tell what would keep an evaluation of `pairs` from being written at its end; makes the folder if it is not there.
 
-    Raises InputError if the rule can give no threshold, if a calibration is asked for, which is no evaluation, if the folder
-    cannot be made or written to, or if a submission of this name answers other pairs and `overwrite` is not set. The same pairs
-    may be evaluated again under their name, with whatever weights, rule or flip.
+    Raises InputError if a calibration is asked for, which is no evaluation, if the folder cannot be made or written to, or if
+    a submission of this name answers other pairs and `overwrite` is not set. The same pairs may be evaluated again under their
+    name, with whatever weights, rule or flip.
     """
-    check_rule(config.evaluate.rule)
     if config.evaluate.calibrate:
         raise InputError(f"evaluate.calibrate is {config.evaluate.calibrate!r}, which is for evaluate.py alone; leave it out")
     check_folder(config, ENDINGS)
