@@ -8,6 +8,7 @@ An interrupted run goes on with --resume. With --pretext.epochs=0 training start
 """
 
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
 
 from common.cli import chosen_config, read_arguments
@@ -21,6 +22,7 @@ from train import train
 from train_pretext import train_pretext
 from training.checks import check_settings
 from training.locks import reserved_runs
+from training.run_files import generations
 from verification.evaluation import open_pairs
 from verification.operating_points import check_shown
 from verification.output import check_output
@@ -39,7 +41,10 @@ def run(config: Config) -> Path:
         check_shown(rate, different_pairs(reader.pairs("validate")), "the data set has")
     pairs, _ = open_pairs(config)
     check_output(config, pairs)
-    with reserved_runs(config, *stages):
+    with ExitStack() as stack:
+        stack.enter_context(reserved_runs(config, *stages))
+        for generation in generations(config):
+            stack.enter_context(reserved_runs(generation, "train"))
         if with_pretext:
             config = replace(config, "train", pretrained_weight=str(train_pretext(config)))
         return evaluate(replace(config, "evaluate", model_weight=str(train(config))))

@@ -3,6 +3,8 @@
 python train.py --config configs/triarchy.yaml --data.root DIR --pretrained_weight results/train/weights/triarchy-pretext.pt
 """
 
+import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
 
 from common.cli import chosen_config, read_arguments
@@ -17,8 +19,9 @@ from models.weights import WEIGHT_KINDS, file_digest, load_weights, trained_on
 from recipes import TRAIN_RECIPES
 from training.checks import check_settings
 from training.engine import fit
-from training.locks import reserves
+from training.locks import reserved_runs
 from training.run import Run
+from training.run_files import further_training, generations
 from verification.validation import Validation
 
 SHORT = {
@@ -31,9 +34,22 @@ SHORT = {
 WITHOUT = ("pretext", "evaluate", "identify", "templates", "export")
 
 
-@reserves("train")
 def train(config: Config) -> Path:
-    """Train the embedder and return the path of the weights that validate best, threshold included."""
+    """Train the embedder, in as many generations as wanted, and return the path of the weights of the last that validate best,
+    threshold included."""
+    with ExitStack() as stack:
+        for generation in generations(config):
+            stack.enter_context(reserved_runs(generation, "train"))
+        weights = Path()
+        for number, generation in enumerate(generations(config)):
+            start = str(further_training(weights)) if number else config.train.pretrained_weight
+            stage = dataclasses.replace(generation.train, pretrained_weight=start)
+            weights = train_once(dataclasses.replace(generation, train=stage))
+    return weights
+
+
+def train_once(config: Config) -> Path:
+    """Train one generation, whose run is reserved, and return the path of its weights."""
     seed_everything(config.seed, config.threads)
     reader = open_reader(config.data)
     faces, pairs = reader.faces("train"), reader.pairs("validate")
@@ -49,7 +65,8 @@ def train(config: Config) -> Path:
     photographs = Photographs(faces, config.model.image_size, "read training photographs", cache)
     held_out = Photographs(known, config.model.image_size, "read validation photographs", cache)
     recipe = TRAIN_RECIPES.build(config.train.recipe, config=config, faces=faces, photographs=photographs)
-    run = Run(config, "train", digest(faces, photographs.digest, pairs, held_out.digest), file_digest(start) if start else None)
+    data_digest = digest(faces, photographs.digest, pairs, held_out.digest)
+    run = Run(config, "train", data_digest, file_digest(start) if start else None, recipe.teacher_digests())
     return fit(recipe, run, Validation(pairs, held_out, config) if len(pairs) else None)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
 
-from pydantic import AfterValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from common.errors import InputError, brief, listing, shortened
@@ -78,6 +78,10 @@ class DataConfig(Section):
     boxes: str = ""
     """A CSV of face boxes: file_name, left, top, right, bottom in pixels and, if landmarks are known, <name>_x, <name>_y. File
     names are relative to the data set's folder, or for --pairs to --data_root; empty: what the reader or the list knows."""
+    most_per_person: NonNegativeInt = 0
+    """Photographs of each person to train on, drawn from those there are; 0: all. Validation and test keep theirs."""
+    draw_seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of that draw; trainings with different seeds learn from the same photographs."""
     workers: int = Field(default=0, ge=0, le=1024)
     """Loader processes beside the main one, up to 1,024; the results do not depend on it."""
     cache: str = os.environ.get("TRIARCHY_CACHE", "data/cache")
@@ -129,6 +133,8 @@ class StageConfig(Section):
     """Epochs between validations; the last epoch is always validated."""
     save_every: PositiveInt = 1
     """Epochs between snapshots, from which --resume goes on; where an epoch takes seconds, writing each costs a few percent."""
+    keep_every: int = Field(default=0, ge=0, le=1_000_000)
+    """Epochs between weights that are kept besides the best, as <run>.epoch-010.pt; 0: none."""
     augment: Choices = _chosen("flip", many=True)
     """What happens to a training image, step by step: [flip, {name: affine, rotation: 10}, {name: erasing, probability: 0.2}]."""
 
@@ -149,6 +155,9 @@ class TrainConfig(StageConfig):
     """Images per identity in a batch, which has at most 65,536 images."""
     pretrained_weight: str = ""
     """Weight file whose network starts the training; empty starts from scratch."""
+    generations: int = Field(default=1, ge=1, le=1000)
+    """Trainings one after another, each with its own full schedule and from the weights of the one before: <name>-1, <name>-2
+    and so on, and the last is <name>."""
     terms: Choices = _chosen(many=True)
     """Loss terms, each with a `weight` (default 1.0): [{name: softmax, smoothing: 0.1}, {name: triplet, weight: 0.1}]."""
 

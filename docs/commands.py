@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import io
 import json
@@ -19,13 +20,16 @@ import common.cli
 import common.errors
 from benchmarks.leaderboard.budget import stages
 from benchmarks.leaderboard.experiment import read_experiment
-from common.config import Config, experiment, make_config, merge, read_config
+from common.config import Config, ModelConfig, experiment, make_config, merge, read_config
 from common.errors import InputError
 from common.plain import load_yaml
 from datasets import READERS
 from datasets.manifest import Manifest
 from docs.pages import ROOT, Block, Faulty
 from leaderboard import selected
+from losses import build_objective
+from models.embedder import build_embedder
+from models.weights import save_weights
 from training.checks import check_settings
 
 PLAIN_TOOLS = {"cat", "cd", "cp", "echo", "git", "head", "ls", "mkdir", "mv", "printf", "rm"}
@@ -154,11 +158,28 @@ def check_config(config: Config, sections: Sequence[str]) -> None:
 @functools.cache
 def try_stages(settings: str, sections: Sequence[str]) -> None:
     """Let training check the settings, given as JSON, which builds networks; the pages use few different ones."""
-    people = [f"{number:03d}" for number in range(100) for _ in range(9)]
+    people = [f"{number:03d}" for number in range(300) for _ in range(9)]
     attributes = {"angle": [f"C{number % 9}" for number in range(len(people))]}
     faces = Manifest.of_columns([f"{number}.jpg" for number in range(len(people))], people, attributes, ROOT)
-    with contextlib.redirect_stdout(io.StringIO()):
-        check_settings(make_config(json.loads(settings)), faces, *sections)
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+        check_settings(with_stand_in(make_config(json.loads(settings)), faces, Path(folder)), faces, *sections)
+
+
+def with_stand_in(config: Config, faces: Manifest, folder: Path) -> Config:
+    """The settings with a small network, whose files are made in `folder`, in the place of each teacher that they name."""
+    recipe = config.train.recipe
+    if not recipe.get("teacher"):
+        return config
+    model = ModelConfig(backbone="small", embedding_size=16, image_size=32)
+    embedder, objective = build_embedder(model), build_objective(["softmax"], 16, len(faces.identities))
+    about = {"config": {"model": dataclasses.asdict(model), "train": {"terms": ["softmax"]}}}
+    save_weights(folder / "teacher.pt", "embedder", embedder.state_dict(), about)
+    state = {f"network.{name}": value for name, value in embedder.state_dict().items()}
+    state |= {f"objective.{name}": value for name, value in objective.state_dict().items()}
+    save_weights(folder / "teacher.classifier.pt", "classifier", state, {**about, "identities": faces.identities})
+    teacher = str(folder / "teacher.pt")
+    teachers = [teacher] * len(recipe["teacher"]) if isinstance(recipe["teacher"], list) else teacher
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, recipe=recipe | {"teacher": teachers}))
 
 
 def check_leaderboard(code: str) -> None:

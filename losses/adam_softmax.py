@@ -21,6 +21,8 @@ class AdaMSoftmax(CosineClassifier):
     warmup: the share in force is a factor on all margins and on the second term, so that what the two settle at stays.
     """
 
+    for_each_identity = True
+
     def __init__(
         self,
         embedding_size: int,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat
@@ -24,6 +24,8 @@ class CosineClassifier(nn.Module):
     Recognition", ACM Multimedia 2021, arXiv 2101.04407), whose defaults are the heads' own, unless a head says otherwise.
     `weights` are the directions, [identities, D], and start at random with length 1; their lengths do not matter.
 
+    embedding_size: 0 for a head whose cosines come from elsewhere, such as those with a queue of prototypes, and are handed to
+        `forward`: it has no `weights`.
     scale: factor on the cosines; "auto" is that of few classes, sqrt(2) ln(identities - 1).
     margin: by how much the own cosine, or the own angle in radians, has to be better (0 to 1).
     warmup: steps over which the margin grows linearly from 0 to its value; a buffer counts the training steps, so that a
@@ -36,11 +38,14 @@ class CosineClassifier(nn.Module):
     class_logits: Callable[..., Tensor]
     """cosines [B, C], own (bool [B, C], where the own identity is), target [B, 1] (its cosines), and what else the head hands
     to `cross_entropy` -> logits [B, C]."""
+    for_each_identity: ClassVar[bool] = False
+    """Whether it learns something for each identity beside its direction."""
     steps: Tensor
 
     def __init__(self, embedding_size: int, identities: int, scale: Scale, margin: Share = 0.0, warmup: NonNegativeInt = 0):
         super().__init__()
-        self.weights = nn.Parameter(functional.normalize(torch.randn(identities, embedding_size)))
+        if embedding_size:
+            self.weights = nn.Parameter(functional.normalize(torch.randn(identities, embedding_size)))
         self.scale = automatic_scale(identities) if scale == "auto" else float(scale)
         self.margin = margin
         self.warmup = warmup

@@ -58,8 +58,9 @@ class Objective(nn.Module):
         return any(name in asked for asked in self.asked.values())
 
     def forward(self, **context: Any) -> dict[str, Tensor]:
-        """Weighted scalar per term; their sum is the loss. context: what was announced as `provided`, as far as asked for."""
-        logits: dict[str, Tensor] = {}
+        """Weighted scalar per term; their sum is the loss. context: what was announced as `provided`, as far as asked for;
+        with `logits` in it no classifier computes any."""
+        logits: dict[str, Tensor] = dict.fromkeys(self.losses, context["logits"]) if "logits" in context else {}
         terms: dict[str, Tensor] = {}
         for name, loss in self.losses.items():
             arguments = {key: context[key] for key in self.asked[name] if key not in OF_THE_CLASSIFIER}

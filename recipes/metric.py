@@ -1,4 +1,5 @@
-"""Metric: an embedder trained on a weighted objective over P x K batches. Triarchy is this with softmax, triplet, center."""
+"""An embedder trained on a weighted objective over P x K batches; the recipe Metric is nothing else. Triarchy is this with
+softmax, triplet and center."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import NonNegativeInt
-from torch import nn
+from torch import Tensor, nn
 
 from common.config import Config, ModelConfig
 from common.devices import mixed_precision
@@ -34,8 +35,11 @@ PROVIDED = ("embeddings", "labels", "images")
 """What a loss term may ask for: float32 [B, D], int64 [B], float32 [B, 3, H, W] in [-1, 1]."""
 
 
-class Metric(Recipe):
+class EmbedderRecipe(Recipe):
     """The embedder ships; the objective, with its classifier and centers, stays behind.
+
+    A method derives from it, hands on the options below in its constructor and in `check`, and says what else its losses may
+    ask for.
 
     whiten: training photographs, drawn with the seed, whose embeddings teach the last layer to discount what varies within
         a person (`models.whitening`); the embedder is then validated and shipped so. 0 leaves it as it was trained.
@@ -61,7 +65,10 @@ class Metric(Recipe):
         balance: str = "",
         image_sizes: Sequence[int] = (),
         steps: NonNegativeInt = 0,
+        provided: Sequence[str] = PROVIDED,
+        **given: Any,
     ):
+        """provided, given: as `losses.build_objective` has them."""
         super().__init__()
         check_choices(config, faces, whiten, image_sizes)
         stage = config.train
@@ -87,7 +94,7 @@ class Metric(Recipe):
         self.steps_per_epoch = len(self.sampler)
         self.images_per_step = people * instances
         self.network = build_embedder(config.model)
-        self.objective = build_objective(stage.terms, config.model.embedding_size, len(self.identities), PROVIDED)
+        self.objective = build_objective(stage.terms, config.model.embedding_size, len(self.identities), provided, **given)
         if stage.pretrained_weight:
             self._start_from(stage.pretrained_weight)
 
@@ -102,7 +109,7 @@ class Metric(Recipe):
             print(f"train: going on with {len(known)} of the {len(own)} tensors of the loss terms, too")
 
     @classmethod
-    def check(  # type: ignore[override]  # its own options
+    def check(
         cls,
         config: Config,
         faces: Manifest,
@@ -110,6 +117,8 @@ class Metric(Recipe):
         balance: str = "",
         image_sizes: Sequence[int] = (),
         steps: int = 0,
+        provided: Sequence[str] = PROVIDED,
+        **given: Any,
     ) -> None:
         stage, people = config.train, len(faces.identities)
         check_choices(config, faces, whiten, image_sizes)
@@ -118,7 +127,7 @@ class Metric(Recipe):
             attribute_classes(faces, balance)
         embedder_shapes(config.model)
         with shapes_only():
-            build_objective(stage.terms, config.model.embedding_size, people, PROVIDED)
+            build_objective(stage.terms, config.model.embedding_size, people, provided, **given)
 
     def on_epoch_start(self, epoch: int) -> None:
         self.image_size = self.image_sizes[epoch * len(self.image_sizes) // self.epochs]
@@ -129,21 +138,30 @@ class Metric(Recipe):
 
     def forward(self, batch: Batch) -> Outcome:
         device = next(self.network.parameters()).device
-        images = resized(network_input(batch["image"], device), self.image_size)
+        shown = network_input(batch["image"], device)
+        images = resized(shown, self.image_size)
         with mixed_precision(self.precision, device):
-            embeddings = self.network(images)  # [B, D]
+            rows = self.answers(images, shown)
+        rows["labels"] = batch["label"].to(device)
+        if self.objective.asks_for("images"):
+            rows["images"] = images
         # The objective is that of the whole batch, whose hardest triplets and centers may lie with another process.
-        embeddings, labels = gather(embeddings.float()), gather(batch["label"].to(device))
-        context = {"images": gather(images)} if self.objective.asks_for("images") else {}
-        terms = self.objective(embeddings=embeddings, labels=labels, **context)
-        return Outcome(terms, {"embedding_norm": embeddings.detach().norm(dim=1).mean()})
+        context = {name: gathered(value) for name, value in rows.items()}
+        norms = context["embeddings"].detach().norm(dim=1)
+        return Outcome(self.objective(**context), {"embedding_norm": norms.mean()})
+
+    def answers(self, images: Tensor, shown: Tensor) -> dict[str, Any]:
+        """What is computed of this process's share of a batch: "embeddings", float32 [b, D], and what else losses ask for.
+
+        images: float32 [b, 3, S, S], as the network reads them in this epoch; shown: the same images as augmented, at
+        model.image_size.
+        """
+        return {"embeddings": self.network(images).float()}
 
     def deployable(self) -> nn.Module:
         if not len(self.whitening):
             return self.network
-        images = (self.photographs[index] for index in progress(self.whitening, "whiten", unit="photo", leave=False))
-        embeddings = embed_images(self.network, images, [self.photographs.file_names[index] for index in self.whitening])
-        return whitened(self.network, torch.from_numpy(embeddings.plain), self.labels[self.whitening])
+        return whitened_by(self.network, self.photographs, self.labels, self.whitening)
 
     def about(self) -> dict[str, Any]:
         return {"cut": self.cut}
@@ -155,22 +173,33 @@ class Metric(Recipe):
         return {"state": state, "about": {"identities": self.identities}}
 
 
+class Metric(EmbedderRecipe):
+    """The options are those of every `EmbedderRecipe`."""
+
+    def __init__(
+        self,
+        config: Config,
+        faces: Manifest,
+        photographs: Photographs,
+        whiten: NonNegativeInt = 0,
+        balance: str = "",
+        image_sizes: Sequence[int] = (),
+        steps: NonNegativeInt = 0,
+    ):
+        super().__init__(config, faces, photographs, whiten, balance, image_sizes, steps)
+
+
+def gathered(value: Any) -> Any:
+    """A process's rows, or each in a list of them, together with those of the other processes."""
+    return [gather(rows) for rows in value] if isinstance(value, list) else gather(value)
+
+
 def check_choices(config: Config, faces: Manifest, whiten: int, image_sizes: Sequence[int]) -> None:
     """Raise InputError for settings that do not fit the people, their photographs or one another."""
     side = config.model.image_size
     check_two_photographs(faces, repr(str(faces.root)))
-    sample = faces.labels()[whitening_sample(faces, whiten, config.seed)]
-    if len(sample) and len(np.unique(sample)) == len(sample):
-        raise InputError(
-            f"train.recipe.whiten is {whiten}: of so few of the {len(faces):,} photographs no two show one person; draw"
-            f" more, such as 2000, or none (0)"
-        )
-    shown = Augmentation(config.train.augment, side).output_side
-    if shown != side:
-        raise InputError(
-            f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
-            f" model.image_size = {side}; set that, or take out crop and augment with affine"
-        )
+    check_whitening(faces, whiten, config.seed)
+    check_whole_images(config)
     sizes = list(image_sizes)
     if sizes and (sizes != sorted(sizes) or sizes[0] < 16 or sizes[-1] != side):
         raise InputError(
@@ -179,9 +208,37 @@ def check_choices(config: Config, faces: Manifest, whiten: int, image_sizes: Seq
     check_reads(config.model, sizes)
 
 
+def check_whitening(faces: Manifest, count: int, seed: int) -> None:
+    """Raise InputError if `count` photographs, drawn with the seed, do not tell how those of one person differ."""
+    sample = faces.labels()[whitening_sample(faces, count, seed)]
+    if len(sample) and len(np.unique(sample)) == len(sample):
+        raise InputError(
+            f"train.recipe.whiten is {count}: of so few of the {len(faces):,} photographs no two show one person; draw"
+            f" more, such as 2000, or none (0)"
+        )
+
+
+def check_whole_images(config: Config) -> None:
+    """Raise InputError if the augmentation crops the images that the embedder learns from."""
+    side = config.model.image_size
+    shown = Augmentation(config.train.augment, side).output_side
+    if shown != side:
+        raise InputError(
+            f"train.augment crops images to {shown} pixels, but the model that ships sees whole images of"
+            f" model.image_size = {side}; set that, or take out crop and augment with affine"
+        )
+
+
 def whitening_sample(faces: Manifest, count: int, seed: int) -> np.ndarray:
     """Positions, int64 ascending, of the photographs that teach the whitening: `count`, or all if there are fewer."""
     return draw_some(len(faces), count, random_stream(seed, "whiten"))
+
+
+def whitened_by(network: Embedder, photographs: Photographs, labels: np.ndarray, sample: np.ndarray) -> Embedder:
+    """The embedder, whitened by the photographs at the positions `sample`; labels: int64 [N], of all photographs."""
+    images = (photographs[index] for index in progress(sample, "whiten", unit="photo", leave=False))
+    embeddings = embed_images(network, images, [photographs.file_names[index] for index in sample])
+    return whitened(network, torch.from_numpy(embeddings.plain), labels[sample])
 
 
 def fitting_batch(identities: int, images: int, people: int) -> tuple[int, int]:

@@ -75,6 +75,14 @@ class Recipe(nn.Module):
         recipe in evaluation mode, and by the main process alone."""
         raise NotImplementedError
 
+    def notes(self) -> dict[str, Any]:
+        """Plain values that the log says of the present epoch, beside its losses."""
+        return {}
+
+    def teacher_digests(self) -> dict[str, str]:
+        """SHA-256 of the files of the teachers, by path, which distinguish runs and stand in receipts and weight files."""
+        return {}
+
     def about(self) -> dict[str, Any]:
         """Plain values that go into the weight file beside the configuration."""
         return {}

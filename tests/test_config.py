@@ -14,6 +14,7 @@ from datasets.readers import READERS
 from losses import build_objective
 from models.embedder import build_embedder
 from recipes import PRETEXT_RECIPES, TRAIN_RECIPES
+from recipes.distill import TO_LOSSES
 from training.checks import GIVEN
 from training.optimisers import OPTIMIZERS
 from training.schedules import SCHEDULES
@@ -25,7 +26,7 @@ CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
 def test_every_shipped_config_builds_what_it_describes(path):
     config = read_config([path])
     embedder = build_embedder(config.model)
-    build_objective(config.train.terms, config.model.embedding_size, identities=10)
+    build_objective(config.train.terms, config.model.embedding_size, 10, TO_LOSSES, teacher_size=8, map_channels=[(4, 4)])
     READERS.check(config.data.reader, ("root",))
     for stage, recipes in ((config.pretext, PRETEXT_RECIPES), (config.train, TRAIN_RECIPES)):
         recipes.check(stage.recipe, GIVEN)

@@ -1,17 +1,29 @@
 """The loop: averaged weights that ship and resume, clipping, groups, several networks, and steps as they are benchmarked."""
 
+import hashlib
+import json
 from collections import defaultdict
 
 import pytest
 import torch
 from torch import nn
 
+import training.run
 from common.config import read_config
 from common.devices import seed_everything
+from common.errors import InputError
+from models.archive import load_tensors, save_tensors
+from models.weights import load_weights
 from recipes.recipe import Outcome, Recipe
 from training.engine import fit, step
 from training.optimisers import OPTIMIZERS, set_learning_rate
 from training.run import Run
+
+
+@pytest.fixture(autouse=True)
+def no_commit(monkeypatch):
+    """Asking git takes longer than these runs."""
+    monkeypatch.setattr(training.run, "git_commit", lambda: "c")
 
 
 class Line(Recipe):
@@ -54,10 +66,10 @@ class Grouped(Line):
         ]
 
 
-def trained(tmp_path, resume=False, stop_after=None, **train):
+def trained(tmp_path, resume=False, stop_after=None, overwrite=False, **train):
     """The recipe, what it shipped, and the bytes of the weight file."""
     train = {"epochs": 3, "optimizer": "sgd", "lr": 0.01, **train}
-    config = read_config([], {"results": str(tmp_path), "resume": resume, "train": train})
+    config = read_config([], {"results": str(tmp_path), "resume": resume, "overwrite": overwrite, "train": train})
     seed_everything(0, 1)
     model = Line()
     run = Run(config, "train", "digest of the data")
@@ -129,3 +141,63 @@ def test_groups_have_their_own_rate_and_clipping():
     step(recipe, recipe, optimizer, next(iter(recipe.loader(0))))
     moved = torch.cat([(now - old).flatten() for now, old in zip(recipe.network[0].parameters(), before)])
     assert 0 < float(moved.detach().norm()) <= 0.05 * 1e-3 * 1.001
+
+
+def kept_files(results):
+    return {path.name: path.read_bytes() for path in (results / "train/weights").glob("*.epoch-*")}
+
+
+def test_epochs_are_kept_as_they_were(tmp_path):
+    """Those of every second epoch are the weights of runs that end there; of the average, as it ships."""
+    _, last, _ = trained(tmp_path / "whole", epochs=5, keep_every=2, ema=0.9)
+    files = kept_files(tmp_path / "whole")
+    assert sorted(files) == ["triarchy.epoch-002.pt", "triarchy.epoch-004.pt"]
+    receipt = json.loads((tmp_path / "whole/train/weights/triarchy.json").read_text())
+    assert receipt["kept"] == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    for epoch in (2, 4):
+        _, expected, _ = trained(tmp_path / str(epoch), epochs=epoch, ema=0.9)
+        content = load_weights(tmp_path / f"whole/train/weights/triarchy.epoch-{epoch:03d}.pt")
+        assert content["about"]["epoch"] == epoch and content["kind"] == "embedder"
+        assert all(torch.equal(value, expected[name]) for name, value in content["state"].items())
+        assert not torch.equal(content["state"]["0.weight"], last["0.weight"])
+    assert not kept_files(tmp_path / "4") and "kept" not in (tmp_path / "4/train/weights/triarchy.json").read_text()
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_kept_epochs_resume_to_the_same_bytes(tmp_path, stop_after):
+    trained(tmp_path / "whole", keep_every=1)
+    with pytest.raises(RuntimeError, match="power cut"):
+        trained(tmp_path / "broken", keep_every=1, stop_after=stop_after)
+    trained(tmp_path / "broken", keep_every=1, resume=True)
+    names = {path.name for path in (tmp_path / "whole/train/weights").iterdir() if path.suffix != ".json"}
+    assert len(names) == 4 and kept_files(tmp_path / "broken") == kept_files(tmp_path / "whole")
+    receipts = [json.loads((tmp_path / name / "train/weights/triarchy.json").read_text()) for name in ("whole", "broken")]
+    assert receipts[0]["kept"] == receipts[1]["kept"]
+
+
+def test_lost_or_changed_kept_epochs_are_told(tmp_path):
+    with pytest.raises(RuntimeError, match="power cut"):
+        trained(tmp_path, keep_every=1, stop_after=2)
+    first = tmp_path / "train/weights/triarchy.epoch-001.pt"
+    whole = first.read_bytes()
+    for wrong in (lambda: first.write_bytes(b"x"), first.unlink):
+        wrong()
+        with pytest.raises(InputError, match="the unfinished run kept, '.*epoch-001.pt', are lost or changed; put them back"):
+            trained(tmp_path, keep_every=1, resume=True)
+    first.write_bytes(whole)
+    snapshot = tmp_path / "train/weights/triarchy.snapshot"
+    content = load_tensors(snapshot, "")
+    for kept in ({"../../secret": "0"}, {3: 4}, {"triarchy.epoch-001.pt": None}):
+        save_tensors(snapshot, content | {"kept": kept})
+        with pytest.raises(InputError, match="are lost or changed"):
+            trained(tmp_path, keep_every=1, resume=True)
+    save_tensors(snapshot, content)
+    trained(tmp_path, keep_every=1, resume=True)
+
+
+def test_kept_epochs_of_an_earlier_run_go_when_the_new_ones_have_come(tmp_path):
+    trained(tmp_path, keep_every=1)
+    other = tmp_path / "train/weights/other.epoch-001.pt"
+    other.write_bytes(b"another run's")
+    trained(tmp_path, keep_every=2, overwrite=True)
+    assert sorted(kept_files(tmp_path)) == ["other.epoch-001.pt", "triarchy.epoch-002.pt"]

@@ -291,6 +291,9 @@ def test_epochs_follow_from_the_budget(people, tmp_path):
     planned, images = with_epochs(config, Budget(images=3 * epoch + 1), never)
     assert (planned.train.epochs, planned.train.validate_every, images) == (3, 3, 3 * epoch)
     assert with_epochs(config, Budget(images=2**63), never)[0].train.epochs == 1_000_000  # more are not taken
+    twice = dataclasses.replace(config, train=dataclasses.replace(config.train, generations=2))
+    planned, images = with_epochs(twice, Budget(images=7 * epoch), never)
+    assert planned.train.epochs == 3 and images == 6 * epoch  # in each of two generations
     with pytest.raises(InputError, match="the budget leaves 5 images to train with, and one epoch takes"):
         with_epochs(config, Budget(images=5), never)
     with_pretext = dataclasses.replace(config, pretext=dataclasses.replace(config.pretext, epochs=2, batch_size=8))

@@ -25,11 +25,12 @@ from common.files import claimed
 path = Path(sys.argv[1])
 path.parent.mkdir(parents=True, exist_ok=True)
 with claimed(path):
-    if "fork" in sys.argv and os.fork() == 0:
-        sys.stdin.read()  # a worker that outlives its parent
-        os._exit(0)
-    print("held", flush=True)
+    worker = "fork" in sys.argv and os.fork() == 0  # one that outlives its parent
+    if worker or "fork" not in sys.argv:  # the worker says so, once it has let go of its copy of the lock
+        print("held", flush=True)
     sys.stdin.read()
+    if worker:
+        os._exit(0)
 """
 
 

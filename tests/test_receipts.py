@@ -330,7 +330,7 @@ def test_an_unfinished_run_is_only_gone_on_with_by_its_own_arithmetic(unfinished
     assert files(unfinished) == before
 
 
-@pytest.mark.parametrize("name", ["a.unfinished", "a.classifier"])
+@pytest.mark.parametrize("name", ["a.unfinished", "a.classifier", "a.epoch-010"])
 def test_names_that_are_other_files_are_refused(tmp_path, name):
     with pytest.raises(InputError, match="should not end in"):
         carry_out(short_config(tmp_path, name=name))

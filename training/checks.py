@@ -27,6 +27,11 @@ def check_settings(config: Config, faces: Manifest, *sections: str) -> None:
         _check_batch(config, section, len(faces.identities))
         OPTIMIZERS.build(stage.optimizer, groups=[{"params": [torch.nn.Parameter(torch.zeros(1))]}], lr=stage.lr)
         if stage.epochs:
+            if stage.keep_every > stage.epochs:
+                raise InputError(
+                    f"{section}.keep_every is {stage.keep_every} and {section}.epochs is {stage.epochs}, so that no epoch would"
+                    f" be kept; it should be at most that, or 0"
+                )
             SCHEDULES.build(stage.schedule, epochs=stage.epochs)
         name, options = RECIPES[section].check(stage.recipe, GIVEN)
         recipe: type[Recipe] = RECIPES[section][name]  # type: ignore[assignment]  # a registry holds any constructors

@@ -62,10 +62,12 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
             bar.set_postfix({name: f"{value:.3f}" for name, value in means.rounded().items()}, refresh=False)
             seconds = time.monotonic() - started
             pace = {"seconds": round(seconds, 2), "images_per_second": round(steps * recipe.images_per_step / seconds, 1)}
-            if (epoch + 1) % stage.validate_every == 0 or epoch + 1 == stage.epochs:
-                row |= keep_best(recipe, run, validate, done)
+            best = (epoch + 1) % stage.validate_every == 0 or epoch + 1 == stage.epochs
+            own = stage.keep_every > 0 and (epoch + 1) % stage.keep_every == 0
+            if best or own:
+                row |= keep_weights(recipe, run, validate, done, epoch + 1, best, own)
             done.epoch = epoch + 1
-            done.history.append(row | pace)
+            done.history.append(row | recipe.notes() | pace)
             run.save_log(done)
             if (epoch + 1) % stage.save_every == 0 or epoch + 1 == stage.epochs:
                 run.save_snapshot(recipe, optimizer, done)
@@ -97,17 +99,26 @@ def step(
     return outcome
 
 
-def keep_best(recipe: Recipe, run: Run, validate: Validate | None, done: Progress) -> dict[str, Any]:
-    """Validate, write the weights if they are the best so far (the last, if nothing validates), return the figures."""
+def keep_weights(
+    recipe: Recipe, run: Run, validate: Validate | None, done: Progress, epoch: int, best: bool, own: bool
+) -> dict[str, Any]:
+    """Write the weights of an epoch and return what the log says of them.
+
+    best: validate, and write them if they are the best so far, or the last if nothing validates. own: write them under the
+    name of the epoch, too.
+    """
     recipe.eval()
     with recipe.average.applied_to(recipe.network) if recipe.average is not None else nullcontext():
         model = recipe.deployable()
-        figures = validate(model) if validate else {}
+        figures = validate(model) if validate and best else {}
         score = figures.get("score")
-        if score is None or done.best is None or score > done.best:
+        content = (recipe.kind, model, {**recipe.about(), "validation": figures}, recipe.training_state())
+        if best and (score is None or done.best is None or score > done.best):
             done.best = score
-            run.save_best(recipe.kind, model, {**recipe.about(), "validation": figures}, recipe.training_state())
-    return {"validation": figures}
+            run.save_best(*content)
+        if own:
+            run.save_kept(epoch, *content)
+    return {"validation": figures} if best else {}
 
 
 def total(terms: dict[str, Tensor], where: str) -> Tensor:

@@ -17,7 +17,7 @@ from models.archive import load_tensors
 from training.run_files import RunFiles
 
 PACKAGES = ("torch", "efficientnet-pytorch", "numpy", "pandas", "opencv-python-headless", "pillow", "scikit-learn")
-PARTS = ("identity", "arithmetic", "recipe", "optimizer", "generators", "progress", "digests")
+PARTS = ("identity", "arithmetic", "recipe", "optimizer", "generators", "progress", "digests", "kept")
 """Of a snapshot; each is a dict."""
 OTHERS = "choose another --name or --results"
 

@@ -59,13 +59,26 @@ class Run:
     """The files of one stage of one experiment, and the rules about replacing them.
 
     section: "pretext" or "train". data_digest: of the photographs read. start_digest: of the weight file started from.
+    teacher_digests: of the files of its teachers, by path.
     `receipts.is_replaced` has the rules. Whoever makes one has reserved the run (`locks.reserved_runs`), so that nobody else
     writes its files. Of several processes the leading one alone checks and writes. Raises InputError.
     """
 
-    def __init__(self, config: Config, section: str, data_digest: str, start_digest: str | None = None):
+    def __init__(
+        self,
+        config: Config,
+        section: str,
+        data_digest: str,
+        start_digest: str | None = None,
+        teacher_digests: Mapping[str, str] | None = None,
+    ):
         self.files = RunFiles.of(config, section)
         self.name = self.files.name
+        for path in teacher_digests or ():
+            if self.files.writes(path):
+                raise InputError(
+                    f"the teacher {path!r} is a file that this run would replace; choose another --name or --results"
+                )
         self.weights = self.files.weights
         self.stage: StageConfig = getattr(config, section)
         self.resume = config.resume
@@ -75,9 +88,11 @@ class Run:
         self.seed = config.seed
         self.evaluation = {"flip": config.evaluate.flip}  # how the weights are meant to be used, whatever they learned from
         self.identity = {"config": stage_settings(config, section), "data_digest": data_digest, "start_digest": start_digest}
+        self.identity |= {"teacher_digests": dict(teacher_digests)} if teacher_digests else {}
         self.identity |= intended_use(config, section)
         self.arithmetic = arithmetic(config)
         self.digests: dict[str, str] = {}  # of the drafts, by the names they have in the receipt
+        self.kept: dict[str, str] = {}  # digests of the weights of single epochs, by file name
         self.results = {  # drafts and what they become
             "weights_digest": (self.files.draft, self.files.weights),
             "classifier_digest": (self.files.classifier_draft, self.files.classifier),
@@ -102,7 +117,7 @@ class Run:
             if name in receipt or path == self.weights:
                 if not path.exists() or file_digest(path) != receipt.get(name):
                     raise InputError(f"{str(path)!r} is not what its receipt says; restore it, or train anew without --resume")
-        return True
+        return True  # whether kept epochs are still there is the affair of whoever reads them
 
     def restore(self, recipe: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
         """Put everything back to the end of the epoch last saved if `resume` is set and a snapshot exists.
@@ -129,6 +144,8 @@ class Run:
         self.digests = {name: content["digests"][name] for name in self.results if name in content["digests"]}
         for name, digest in self.digests.items():
             self._check_result(name, digest)
+        self.kept = content["kept"]
+        self._check_kept()
         return progress
 
     def save_best(
@@ -141,13 +158,33 @@ class Run:
         network before whitening. It becomes a weight file of its own, of the kind "classifier", that says the same about
         itself and this besides.
         """
+        drafts = {name: draft for name, (draft, _) in self.results.items()}
+        self.digests = self._save_weights(drafts, kind, model, about, training_state)
+
+    def save_kept(
+        self, epoch: int, kind: str, model: nn.Module, about: dict[str, Any], training_state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the weight files of the model at the end of an epoch, which are kept as they are; `epoch` counts from 1."""
+        paths = self.files.kept(epoch)
+        digests = self._save_weights(paths, kind, model, {"epoch": epoch, **about}, training_state)
+        self.kept |= {paths[name].name: digest for name, digest in digests.items()}
+
+    def _save_weights(
+        self,
+        paths: Mapping[str, Path],
+        kind: str,
+        model: nn.Module,
+        about: dict[str, Any],
+        training_state: Mapping[str, Any] | None,
+    ) -> dict[str, str]:
+        """Write a weight file and, with a `training_state`, the one beside it; return the digests of both."""
         about = {"run": self.name, **self.identity, "evaluate": self.evaluation, **about}
-        drafts = {"weights_digest": save_weights(self.files.draft, kind, model.state_dict(), about)}
+        written = {"weights_digest": save_weights(paths["weights_digest"], kind, model.state_dict(), about)}
         if training_state is not None:
             about |= training_state.get("about", {})
             state = training_state.get("state", {})
-            drafts["classifier_digest"] = save_weights(self.files.classifier_draft, "classifier", state, about)
-        self.digests = {name: file_digest(draft) for name, draft in drafts.items()}
+            written["classifier_digest"] = save_weights(paths["classifier_digest"], "classifier", state, about)
+        return {name: file_digest(path) for name, path in written.items()}
 
     def save_log(self, progress: Progress) -> None:
         """Write the log anew, a line for each epoch done."""
@@ -163,6 +200,7 @@ class Run:
             "generators": generator_state(),
             "progress": asdict(progress),
             "digests": self.digests,
+            "kept": self.kept,
         }
         save_tensors(self.files.snapshot, content)
 
@@ -182,10 +220,14 @@ class Run:
             self._check_result(name, self.digests.get(name), whole=True)
             if draft.exists():  # else the run was stopped between here and the snapshot's end, and resumed
                 os.replace(draft, final)
+        for path in self.weights.parent.iterdir():
+            if self.files.is_kept(path.name) and path.name not in self.kept:  # an earlier run's
+                path.unlink()
         receipt = {
             "run": self.name,
             **self.identity,
             **self.digests,
+            **({"kept": self.kept} if self.kept else {}),
             "seed": self.seed,
             **self.arithmetic,
             "versions": versions(),
@@ -212,6 +254,16 @@ class Run:
             load_tensors(draft, "the best weights of the unfinished run")
         except InputError as error:
             raise InputError(f"{error}; {choices}") from error
+
+    def _check_kept(self) -> None:
+        """Raise InputError unless the weights of single epochs are what they were when the snapshot was made."""
+        for name, digest in self.kept.items():
+            path = self.weights.parent / str(name)
+            if not self.files.is_kept(str(name)) or not path.exists() or file_digest(path) != digest:
+                raise InputError(
+                    f"weights that the unfinished run kept, {str(path)!r:.300}, are lost or changed; put them back, or start"
+                    f" anew with --overwrite"
+                )
 
 
 def _try_step(optimizer: torch.optim.Optimizer) -> None:

@@ -53,11 +53,12 @@ def with_epochs(config: Config, budget: Budget, pace: Callable[[], Pace]) -> tup
     else:
         limit, spent, unit = budget.seconds, pace(), "seconds"
     left = limit - config.pretext.epochs * spent.get("pretext", 0.0)
-    epochs = min(MOST_EPOCHS, int(left // spent["train"]))
+    needed = config.train.generations * spent["train"]  # of one epoch in each generation
+    epochs = min(MOST_EPOCHS, int(left // needed))
     if epochs < 1:
-        raise InputError(f"the budget leaves {_number(left)} {unit} to train with, and one epoch takes {_number(spent['train'])}")
+        raise InputError(f"the budget leaves {_number(left)} {unit} to train with, and one epoch takes {_number(needed)}")
     train = dataclasses.replace(config.train, epochs=epochs, validate_every=epochs, save_every=max(1, epochs // 5))
-    seen = config.pretext.epochs * images.get("pretext", 0) + epochs * images["train"]
+    seen = config.pretext.epochs * images.get("pretext", 0) + config.train.generations * epochs * images["train"]
     return dataclasses.replace(config, train=train), seen
 
 

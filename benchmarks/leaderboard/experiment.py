@@ -20,7 +20,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.,+-]{0,59}")
 MOST_ROWS = 10_000
 FIXED = (
     *("name", "seed", "results", "resume", "overwrite", "threads", "export", "evaluate.model_weight"),
-    *("train.epochs", "train.validate_every", "train.save_every"),
+    *("train.epochs", "train.validate_every", "train.save_every", "train.keep_every"),
 )
 """Settings that the leaderboard itself gives to every row, or that no row has a use for."""
 COMMON = ("data", *(f"evaluate.{name}" for name in ("pairs", "data_root", "rule", "folds", "fold_rule")))

@@ -1,5 +1,5 @@
-"""Which photographs make a batch. Every sampler's order is a pure function of (seed, epoch): nothing to save, nothing to
-restore, and nothing that a loader process could disturb."""
+"""Which photographs make a batch. Every sampler's order is a pure function of (seed, epoch), and for one of them of the
+people who are left out: nothing to save, nothing to restore, and nothing that a loader process could disturb."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -115,6 +115,33 @@ class PKSampler(BatchSampler):
         if self.conditions is None:
             return shuffled
         return shuffled[np.argsort(_occurrence(self.conditions[shuffled]), kind="stable")]
+
+
+class WaitingSampler(PKSampler):
+    """P x K batches from which people can be left out for an epoch. Every identity comes at most once in an epoch.
+
+    waiting: how many may be left out at once. All epochs have as many batches as one has from which so many are left out, so
+    that the loop's schedules know the length of an epoch. Of two images or more of an identity, the first two differ and are in
+    random order.
+    """
+
+    def __init__(self, labels: np.ndarray, identities: int, images: int, seed: int, waiting: int):
+        self.labels = np.unique(labels)  # of `members`
+        steps = (len(self.labels) - waiting) // identities
+        if steps < 1:
+            people = f"{waiting} of {len(self.labels)} people"
+            raise InputError(f"{people} may be left out, and those who stay fill no batch of {identities}")
+        super().__init__(labels, identities, images, seed, steps=steps)
+        self.left_out = np.empty(0, dtype=np.int64)
+
+    def leave_out(self, labels: np.ndarray) -> None:
+        """From now on leave out the people of these labels, at most `waiting`; labels that nobody has say nothing."""
+        self.left_out = np.array(labels)
+
+    def batches(self, random: np.random.Generator) -> Iterator[np.ndarray]:
+        present = np.flatnonzero(~np.isin(self.labels, self.left_out))
+        for chosen in in_rounds(len(present), self.identities, self.steps, random):
+            yield np.concatenate([self._images_of(identity, random) for identity in present[chosen]])
 
 
 def _positions(labels: np.ndarray) -> list[np.ndarray]:

@@ -10,6 +10,7 @@ from common.errors import InputError
 from datasets import READERS, Reader
 from datasets.manifest import Manifest, Pairs
 from datasets.readers.boxes import below, read_boxes_csv, with_boxes
+from datasets.readers.shallow import Shallow
 
 OWN_PHOTOGRAPHS = ("orl", "twin")  # readers that bring photographs and need no root
 
@@ -20,7 +21,9 @@ def open_reader(config: DataConfig) -> Reader:
     if name in READERS and not config.root and name not in OWN_PHOTOGRAPHS:
         raise InputError(f"reader {name!r} needs the data set's folder: pass --data.root DIR")
     reader = READERS.build(config.reader, root=config.root)
-    return Boxed(reader, config.boxes) if config.boxes else reader
+    if config.boxes:
+        reader = Boxed(reader, config.boxes)
+    return Shallow(reader, config.most_per_person, config.draw_seed) if config.most_per_person else reader
 
 
 class Boxed:

@@ -43,6 +43,11 @@ def named_maps(backbone: Backbone, images: Tensor, names: Iterable[str]) -> dict
     The last of `backbone.stages()` is the output, so the head makes the embeddings of it. Raises InputError for an unknown
     name.
     """
+    return output_and_maps(backbone, images, names)[1]
+
+
+def output_and_maps(backbone: Backbone, images: Tensor, names: Iterable[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """What the backbone returns for the images, [B, out_channels, h, w], and what `named_maps` does, from one forward pass."""
     names, stages = list(names), backbone.stages()
     unknown = [name for name in names if name not in stages]
     if unknown:
@@ -54,8 +59,8 @@ def named_maps(backbone: Backbone, images: Tensor, names: Iterable[str]) -> dict
 
     hooks = [stages[name].register_forward_hook(keep(name)) for name in dict.fromkeys(names)]
     try:
-        backbone(images)
+        output = backbone(images)
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: maps[name] for name in names}
+    return output, {name: maps[name] for name in names}
