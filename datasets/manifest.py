@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 BOX = ("left", "top", "right", "bottom")
+MASKED = "masked//"
+"""What the name of a photograph begins with that is to have a mask drawn on it (`datasets.masks`); the rest names its file."""
 Mirrors = Mapping[str, Mapping[str, str]]
 
 
@@ -28,9 +30,9 @@ class Face(NamedTuple):
 class Manifest:
     """The faces of one split, one row a photograph.
 
-    table: columns `file_name` (str, relative to `root`, with `/`), `face_id` (str or None), any attributes (str or None:
-        a missing attribute is a missing label, never a guess) and, where the reader knows where the face is, all of
-        `left, top, right, bottom` (float pixels, right and bottom exclusive, may reach outside the photograph).
+    table: columns `file_name` (str, relative to `root`, with `/`, perhaps behind MASKED), `face_id` (str or None), any
+        attributes (str or None: a missing attribute is a missing label, never a guess) and, where the reader knows where the face
+        is, all of `left, top, right, bottom` (float pixels, right and bottom exclusive, may reach outside the photograph).
     root: the folder that file names are relative to.
     mirrors: for each attribute that a horizontal mirror changes, the value that each value turns into,
         e.g. {"angle": {"C1": "C13", "C13": "C1"}}; a value that is not listed stays.
@@ -98,6 +100,16 @@ class Manifest:
     @property
     def file_names(self) -> list[str]:
         return self.table["file_name"].tolist()
+
+    @property
+    def masked(self) -> np.ndarray:
+        """Which photographs are to have a mask drawn on them, bool [N]."""
+        return self.table["file_name"].str.startswith(MASKED).to_numpy(dtype=bool)
+
+    @property
+    def paths(self) -> list[str]:
+        """The files of the photographs, relative to the root."""
+        return [name.removeprefix(MASKED) for name in self.file_names]
 
     @property
     def boxes(self) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from common.errors import InputError
 from common.registry import name_and_options
 from models.backbones import BACKBONES
 from models.backbones.backbone import Backbone
+from models.backbones.upper import UpperPart, upper_rows
 from models.counts import parameter_count
 from models.heads import HEADS
 from models.heads.head import Head
@@ -36,8 +38,14 @@ class Embedder(nn.Module):
 
 def build_backbone(config: ModelConfig, image_size: int | None = None) -> Backbone:
     """The configured backbone with random weights, for images of `image_size` (default: the model's own). Raises InputError,
-    also for images too small for it."""
-    return BACKBONES.build(config.backbone, image_size=image_size or config.image_size)
+    also for images too small for it, and for a part of them that it cannot read."""
+    side, name = image_size or config.image_size, config.backbone["name"]
+    if config.part == "whole":
+        return BACKBONES.build(config.backbone, image_size=side)
+    constructor = BACKBONES[name]
+    if "image_size" in signature(constructor).parameters and not getattr(constructor, "rectangles", False):
+        raise InputError(f"model.part is {config.part!r}, and {name} is made for square images; choose another backbone")
+    return UpperPart(BACKBONES.build(config.backbone, image_size=(upper_rows(side), side)))
 
 
 def chosen_head(config: ModelConfig, backbone: Backbone) -> dict[str, Any]:

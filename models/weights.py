@@ -66,6 +66,14 @@ def trained_on(content: Mapping[str, Any]) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+def all_trained_on(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`trained_on` of each of the embedders that are fused in the content, or of the only one."""
+    members = content["about"].get("fused")
+    if not isinstance(members, list) or not all(isinstance(config, dict) for config in members):
+        return [trained_on(content)]
+    return [trained_on({"about": {"config": config}}) for config in members]
+
+
 def calibrated_threshold(content: Mapping[str, Any], flip: bool) -> float | None:
     """The threshold calibrated in training for embeddings without or with `flip`; None if there is none.
 

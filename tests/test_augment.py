@@ -23,6 +23,7 @@ SURE = {
     "erasing": {"probability": 1.0},
     "hat": {"probability": 1.0},
     "mask": {"probability": 1.0},
+    "face_mask": {"probability": 1.0},
     "basic": {"flip": 1.0, "rotation": 20, "rescale": 1.0, "jitter": 1.0, "grey": 0.5},
     "seaweed": {"probability": 1.0, "second": 0.5},
 }
@@ -39,22 +40,23 @@ def augment(*choices, image=IMAGE, key=0, points=None):
 
 
 def test_no_step_changes_nothing():
-    image, points, mirrored = augment()
+    image, points, mirrored, _ = augment()
     assert not mirrored and points is None and (image == IMAGE).all()
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))
 def test_every_step_keeps_its_promises(name):
     """The key decides alone, the arrays that come in stay as they are, and shapes and dtypes are those announced."""
-    image, points = IMAGE.copy(), np.array([[3, 4], [np.nan, np.nan], [30, 20]], dtype=np.float32)
+    image, points = IMAGE.copy(), np.array([[12, 10], [np.nan, np.nan], [21, 9], [16, 15]], dtype=np.float32)
     image.flags.writeable = points.flags.writeable = False
+    names = ("left_eye", "left_ear", "right_eye", "nose")
     step = Augmentation([sure(name)], 32)
-    results = [step(Sample(image, points), np.random.default_rng((1, 2, key))) for key in (3, 3, 4)]
-    assert (image == IMAGE).all() and points[2].tolist() == [30, 20]
+    results = [step(Sample(image, points, landmarks=names), np.random.default_rng((1, 2, key))) for key in (3, 3, 4)]
+    assert (image == IMAGE).all() and points[2].tolist() == [21, 9]
     for result in results:
         assert result.image.shape == (step.output_side, step.output_side, 3) and result.image.dtype == np.uint8
-        assert result.points.shape == (3, 2) and result.points.dtype == np.float32
-        assert np.isnan(result.points[1]).all() and not np.isnan(result.points[[0, 2]]).any()
+        assert result.points.shape == (4, 2) and result.points.dtype == np.float32
+        assert np.isnan(result.points[1]).all() and not np.isnan(result.points[[0, 2, 3]]).any()
     assert (results[0].image == results[1].image).all() and (
         results[0].image.shape != IMAGE.shape or (results[0].image != IMAGE).any()
     )
@@ -77,7 +79,7 @@ def test_every_step_draws_as_much_whether_it_acts_or_not(name):
 
 @pytest.mark.parametrize("name", sorted(set(STEPS) - {"crop"}))
 def test_a_step_of_probability_0_or_of_no_strength_does_nothing(name):
-    image, _, mirrored = augment({"name": name, **dict.fromkeys(SURE[name], 0.0)})
+    image, _, mirrored, _ = augment({"name": name, **dict.fromkeys(SURE[name], 0.0)})
     assert not mirrored and (image == IMAGE).all()
 
 
@@ -90,7 +92,7 @@ def test_steps_follow_one_another_in_the_order_of_the_list():
 
 
 def test_flip_mirrors_and_says_so():
-    image, _, mirrored = augment(sure("flip"))
+    image, _, mirrored, _ = augment(sure("flip"))
     assert mirrored and (image == IMAGE[:, ::-1]).all()
 
 
@@ -122,7 +124,9 @@ def test_a_marked_pixel_and_its_point_stay_together(choices):
         x, y = np.random.default_rng(key).integers(24, 40, size=2)
         rows, columns = np.mgrid[:64, :64]
         spot = 127 + 128 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8)  # wide enough to outlive the resampling
-        image, points, _ = augment(*choices, image=spot[..., None].repeat(3, axis=2).astype(np.uint8), key=key, points=[[x, y]])
+        image, points, _, _ = augment(
+            *choices, image=spot[..., None].repeat(3, axis=2).astype(np.uint8), key=key, points=[[x, y]]
+        )
         weight = (image[..., 0].astype(float) - 127).clip(min=0)  # what is filled in around an image is mid-grey, too
         rows, columns = np.mgrid[: len(image), : len(image)]
         found = [(weight * places).sum() / weight.sum() for places in (columns, rows)]

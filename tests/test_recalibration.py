@@ -239,6 +239,7 @@ def test_what_cannot_be_calibrated_is_one_sentence_before_photographs_are_read(w
         ({"evaluate.rule": "median", "evaluate.folds": 5}, "leave out evaluate.rule, evaluate.folds"),
         ({"name": "x", "results": tmp_path}, "leave out name, results"),
         ({"model_weight": tmp_path / "there.pt"}, "there.pt' is damaged"),
+        ({"model_weight": f"{weights},{weights}"}, "are several files; write them as one with export.py"),
     ]:
         with pytest.raises(InputError, match=message):
             command(monkeypatch, *(f"--{name}={value}" for name, value in (default | options).items()))

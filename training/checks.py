@@ -6,6 +6,7 @@ import torch
 
 from common.config import MOST_IMAGES, Config
 from common.errors import InputError
+from datasets.batches.augment import Augmentation
 from datasets.manifest import Manifest
 from distributed.processes import world_size
 from recipes import PRETEXT_RECIPES, TRAIN_RECIPES
@@ -33,6 +34,7 @@ def check_settings(config: Config, faces: Manifest, *sections: str) -> None:
                     f" be kept; it should be at most that, or 0"
                 )
             SCHEDULES.build(stage.schedule, epochs=stage.epochs)
+        Augmentation(stage.augment, config.model.image_size).check_faces(faces)
         name, options = RECIPES[section].check(stage.recipe, GIVEN)
         recipe: type[Recipe] = RECIPES[section][name]  # type: ignore[assignment]  # a registry holds any constructors
         recipe.check(config, faces, **options)

@@ -12,11 +12,13 @@ from common.config import Config, make_config, merge, read_layer
 from common.errors import InputError
 from common.rules import far_rate
 from datasets.manifest import Manifest, Pairs
+from datasets.masks.copies import with_masked_pairs
 from datasets.readers.opening import check_same_split, open_reader
 from datasets.readers.pairs_csv import read_pairs_csv
 from models.embed import Embeddings
-from models.model_file import is_exported, read_model_file
-from models.weights import calibrated_threshold, file_digest, trained_on
+from models.model_file import digest_of, is_exported, name_of, read_model_file
+from models.weights import all_trained_on, calibrated_threshold
+from verification.calibration import validated
 from verification.decisions import decide, finite, threshold
 from verification.embedding import PhotographEmbedder
 from verification.fold_rules import check_fold_rule
@@ -30,7 +32,7 @@ from verification.submission import write_scores, write_submission
 
 FROM_TRAINING = ("pretext", "train", "model", "similarity", "resume", "sync_norm", "data.cache", "export")
 """The weight file's own settings, and those of training and of exporting alone: no options of an evaluation."""
-FOR_PAIRS = ("evaluate.pairs", "evaluate.rule", "evaluate.calibrate", "evaluate.folds", "evaluate.fold_rule")
+FOR_PAIRS = tuple(f"evaluate.{name}" for name in ("pairs", "rule", "calibrate", "masked", "folds", "fold_rule"))
 """Settings of an evaluation that decides pairs of photographs."""
 
 
@@ -55,10 +57,11 @@ def evaluation_config(configs: Sequence[str], overrides: Mapping[str, Any], own_
     if others:  # of these photographs the boxes it was trained with say nothing
         values = merge(values, {"data": {"boxes": ""}})
     values = merge(values, layers)
-    own = {"name": Path(weight).stem} | {key: stored[key] for key in ("model", "similarity") if key in stored}
+    own = {"name": name_of(weight)} | {key: stored[key] for key in ("model", "similarity") if key in stored}
     config = make_config(merge({**values, **own}, overrides), f"{weight!r} and the settings given")
     if not others:
-        check_same_split(trained_on(content), config.data, repr(weight))
+        for trained in all_trained_on(content):
+            check_same_split(trained, config.data, repr(weight))
     if config.device == "cuda" and is_exported(weight):
         raise InputError(f"device is 'cuda', but an exported model such as {weight!r} runs on the CPU; use --device cpu")
     return config
@@ -78,6 +81,8 @@ class Evaluation:
         check_output(config, self.pairs)
         self.embedder = PhotographEmbedder(config, self.known, device)
         about, flip, rate = self.embedder.about, config.evaluate.flip, far_rate(config.evaluate.rule)
+        if "fused" in about and "validation" not in about and (config.evaluate.rule == "calibrated" or rate):
+            about = {**about, "validation": validated(self.embedder.embedder, config)}
         self.point = operating_point(about, flip, rate) if rate else None
         self.calibrated = self.point.threshold if self.point else calibrated_threshold({"about": about}, flip)
         self.scaling = stored_scaling(about, flip)
@@ -115,11 +120,12 @@ class Evaluation:
             **({"threshold_far": self.point.summary()} if self.point else {}),
             "similarity": self.config.similarity,
             "flip": self.config.evaluate.flip,
+            "masked": self.config.evaluate.masked,
             "pairs": len(pairs),
             "images": len(self.known),
             "parameters": self.embedder.parameters,
             "seconds": round(time.monotonic() - self.started, 2),
-            "weights_digest": file_digest(self.config.evaluate.model_weight),
+            "weights_digest": digest_of(self.config.evaluate.model_weight),
             "k_fold": self._k_fold(scores, pairs.same),
         }
         return figures | {f"by_{name}": self._breakdown(name, pairs, scores, limit) for name in self.known.attributes}
@@ -148,6 +154,13 @@ class Evaluation:
 
 def open_pairs(config: Config) -> tuple[Pairs, Manifest]:
     """The pairs to decide and, row for row with `pairs.file_names`, what is known of their photographs."""
+    pairs, known = _plain_pairs(config)
+    which = config.evaluate.masked
+    return (pairs, known) if which == "none" else with_masked_pairs(pairs, known, which)
+
+
+def _plain_pairs(config: Config) -> tuple[Pairs, Manifest]:
+    """The pairs as they are listed."""
     if config.evaluate.pairs:
         return read_pairs_csv(config.evaluate.pairs, config.evaluate.data_root, config.data.boxes)
     if config.evaluate.data_root:

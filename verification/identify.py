@@ -28,7 +28,7 @@ from datasets.pairs.draw import random_stream
 from datasets.pairs.enrol import draw_gallery, relative_to
 from datasets.readers.opening import open_reader
 from datasets.readers.photographs_csv import check_roles, people_csv, read_people_csv, together
-from models.weights import file_digest
+from models.model_file import digest_of
 from verification.embedding import PhotographEmbedder
 from verification.evaluation import FOR_PAIRS, FROM_TRAINING, evaluation_config
 from verification.identification import cmc, largest_scores, megaface, open_set, person_ranks
@@ -161,7 +161,7 @@ class Identification:
             "images": len(self.embedder.known),
             "parameters": self.embedder.parameters,
             "seconds": round(time.monotonic() - self.started, 2),
-            "weights_digest": file_digest(self.config.evaluate.model_weight),
+            "weights_digest": digest_of(self.config.evaluate.model_weight),
             "lists_digest": self.digest,
         }
         return figures | about, curves

@@ -14,7 +14,7 @@ from common.config import Config
 from common.devices import choose_device
 from common.errors import InputError
 from datasets.manifest import Pairs, digest
-from models.model_file import is_exported, read_model_file
+from models.model_file import files_of, is_exported, read_model_file
 from models.weights import calibrated_threshold, file_digest, save_weights
 from verification.decisions import calibrate, decide, finite
 from verification.embedding import PhotographEmbedder
@@ -33,9 +33,13 @@ def recalibrate(config: Config) -> Path | None:
     What the file says of itself changes in two places: `validation` has new thresholds, thresholds by false accept rate and
     probabilities (its figures are those of the training still), and `calibration` says which pairs they come from: their
     digest, how many of either kind, of how many photographs, and the digest of the file that was calibrated.
-    Raises InputError, before any photograph is read, if there are too few pairs or the file could not be written.
+    Raises InputError, before any photograph is read, if there are too few pairs, if the file could not be written, or for
+    several files that are fused.
     """
-    source, out = Path(config.evaluate.model_weight), Path(config.evaluate.calibrate)
+    weights = config.evaluate.model_weight
+    if len(files_of(weights)) > 1:
+        raise InputError(f"{weights!r} are several files; write them as one with export.py, then calibrate that one")
+    source, out = Path(weights), Path(config.evaluate.calibrate)
     check_out(source, out, config.overwrite)
     content = read_model_file(source)
     if not config.evaluate.pairs:

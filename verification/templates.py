@@ -29,7 +29,7 @@ from datasets.pairs.enrol import all_template_pairs, deal_templates, relative_to
 from datasets.readers.opening import open_reader
 from datasets.readers.photographs_csv import read_template_pairs, read_templates_csv, together
 from models.embed import Embeddings
-from models.weights import file_digest
+from models.model_file import digest_of
 from verification.decisions import finite
 from verification.embedding import PhotographEmbedder
 from verification.evaluation import FOR_PAIRS, FROM_TRAINING, evaluation_config
@@ -118,7 +118,7 @@ class TemplateVerification:
             "images": len(self.embedder.known),
             "parameters": self.embedder.parameters,
             "seconds": round(time.monotonic() - self.started, 2),
-            "weights_digest": file_digest(self.config.evaluate.model_weight),
+            "weights_digest": digest_of(self.config.evaluate.model_weight),
             "lists_digest": self.digest,
         }
 

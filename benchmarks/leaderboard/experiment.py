@@ -23,7 +23,7 @@ FIXED = (
     *("train.epochs", "train.validate_every", "train.save_every", "train.keep_every"),
 )
 """Settings that the leaderboard itself gives to every row, or that no row has a use for."""
-COMMON = ("data", *(f"evaluate.{name}" for name in ("pairs", "data_root", "rule", "folds", "fold_rule")))
+COMMON = ("data", *(f"evaluate.{name}" for name in ("pairs", "data_root", "rule", "masked", "folds", "fold_rule")))
 """Settings that all rows must have in common to be compared."""
 
 

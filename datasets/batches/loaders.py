@@ -41,7 +41,8 @@ class TrainingImages(Dataset):
         """{"image": uint8 [S, S, 3], target name: class, ...}"""
         random = np.random.default_rng(draw.key)
         points = None if self.photographs.points is None else self.photographs.points[draw.index]
-        image, _, mirrored = self.augmentation(Sample(self.photographs[draw.index], points), random)
+        sample = Sample(self.photographs[draw.index], points, landmarks=self.photographs.landmarks)
+        image, _, mirrored, _ = self.augmentation(sample, random)
         item: dict[str, torch.Tensor | int] = {name: int(target[mirrored][draw.index]) for name, target in self.targets.items()}
         if self.turn:
             quarters = int(random.integers(len(QUARTERS)))

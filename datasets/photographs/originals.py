@@ -30,7 +30,7 @@ class Originals:
         self.faces = faces
         self.file_names = faces.file_names
         self.taken = time.time_ns()  # before the first file is asked
-        stamps = [_stamp(os.path.join(faces.root, name)) for name in self.file_names]
+        stamps = [_stamp(os.path.join(faces.root, path)) for path in faces.paths]
         self._stamps = [stamp for stamp, _ in stamps]
         self._changed = np.array([changed for _, changed in stamps], dtype=np.int64)
 
@@ -59,11 +59,11 @@ class Originals:
 
     def _digest(self, positions: Iterable[int]) -> str | None:
         """What `Digest` says of some of the files; None if one cannot be read."""
-        digest = Digest()
+        digest, paths = Digest(), self.faces.paths
         for position in progress(positions, "compare photographs", unit="photo", leave=False):
             name = self.file_names[position]
             try:
-                with open(os.path.join(self.faces.root, name), "rb") as file:
+                with open(os.path.join(self.faces.root, paths[position]), "rb") as file:
                     digest.add(name, hashlib.file_digest(file, "sha256").digest())
             except OSError:
                 return None

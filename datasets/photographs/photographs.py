@@ -19,6 +19,7 @@ from PIL import features
 from common.errors import InputError, listing
 from common.progress import progress
 from datasets.manifest import Manifest
+from datasets.masks.copies import DRAWING, masked_pixels
 from datasets.photographs.cache import About, Cache, Entry, checksum
 from datasets.photographs.cutting import square, square_points
 from datasets.photographs.decoding import read_photograph, upright_size
@@ -48,29 +49,32 @@ class Source(NamedTuple):
 
 
 def decode_all(faces: Manifest, side: int, title: str) -> Iterator[tuple[np.ndarray, Source]]:
-    """Yield, in order, each photograph as uint8 [side, side, 3], cut to its face box, and what is known of it.
+    """Yield, in order, each photograph as uint8 [side, side, 3], cut to its face box, with a mask if it is to have one, and
+    what is known of it.
 
     Raises InputError, once all were tried, that counts the unreadable files and names the first.
     """
-    file_names, boxes, points = faces.file_names, faces.boxes, faces.points
+    file_names, paths, boxes, points, masked = faces.file_names, faces.paths, faces.boxes, faces.points, faces.masked
     faults: list[str] = []
 
     def decode(index: int) -> tuple[np.ndarray, Source] | str:
         box = boxes[index] if boxes is not None and np.isfinite(boxes[index]).all() else None
         try:
-            content = (faces.root / file_names[index]).read_bytes()
+            content = (faces.root / paths[index]).read_bytes()
             photograph = read_photograph(content, side) if box is None else read_photograph(content)  # a box is of the full size
             pixels = square(photograph, side, box)
             placed = None
             if points is not None:
                 size = upright_size(content) if box is None else photograph.shape[:2]
                 placed = square_points(points[index], size, side, box)
+                if masked[index]:
+                    pixels = masked_pixels(pixels, placed, faces.landmarks, file_names[index])
         except (OSError, ValueError) as error:
             return f"{file_names[index]} ({error})"
         return pixels, Source(hashlib.sha256(content).digest(), placed)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for decoded in progress(_in_order(pool, decode, len(file_names)), title, total=len(file_names), unit="photo"):
+        for decoded in progress(in_order(pool, decode, len(file_names)), title, total=len(file_names), unit="photo"):
             if isinstance(decoded, str):
                 faults.append(decoded)
             else:
@@ -81,7 +85,7 @@ def decode_all(faces: Manifest, side: int, title: str) -> Iterator[tuple[np.ndar
         )
 
 
-def _in_order(pool: ThreadPoolExecutor, function: Callable[[int], Any], count: int, ahead: int = 64) -> Iterator[Any]:
+def in_order(pool: ThreadPoolExecutor, function: Callable[[int], Any], count: int, ahead: int = 64) -> Iterator[Any]:
     """function(0), function(1), ... computed by the pool, never more than `ahead` waiting: memory stays flat."""
     pending: deque = deque()
     for index in range(count):
@@ -97,14 +101,14 @@ class Photographs:
 
     `digest` is the SHA-256 over all names and files, in order, as they were when decoded: it changes if any byte of the
     data does. `points` are the landmarks in pixels of these images, float32 [N, L, 2] as x, y, where 0, 0 is the middle of the
-    first pixel, NaN where unknown and perhaps outside the image; None if the manifest has none. With a cache the file is one of
-    its entries, which serves as long as the files (see `Originals`), the face boxes, the landmarks, the side and the decoder are
-    the same. Without one, or if it is too small, a nameless temporary file goes with the object. Raises InputError for
-    photographs that cannot be read and for a disk that is too full.
+    first pixel, NaN where unknown and perhaps outside the image; None if the manifest has none; `landmarks` are their names.
+    With a cache the file is one of its entries, which serves as long as the files (see `Originals`), the face boxes, the
+    landmarks, the side and the decoder are the same. Without one, or if it is too small, a nameless temporary file goes with
+    the object. Raises InputError for photographs that cannot be read and for a disk that is too full.
     """
 
     def __init__(self, faces: Manifest, side: int, title: str, cache: Cache | None = None):
-        self.file_names = faces.file_names
+        self.file_names, self.landmarks = faces.file_names, faces.landmarks
         shape = (len(faces), side, side, 3)
         entry = _cached(faces, side, title, cache) if cache else None
         file, about = entry or _temporary(faces, side, title)
@@ -134,7 +138,8 @@ def _cached(faces: Manifest, side: int, title: str, cache: Cache) -> Entry | Non
         return {"taken": originals.taken, **_decode(faces, side, title, file, originals.unsettled(originals.taken))}
 
     with main_process_first():  # the others find what it decodes
-        return cache.entry(originals.key(f"{side} {DECODER}"), size, title, valid, write)
+        maker = f"{side} {DECODER}" + (f"\n{DRAWING}" if faces.masked.any() else "")
+        return cache.entry(originals.key(maker), size, title, valid, write)
 
 
 def _temporary(faces: Manifest, side: int, title: str) -> Entry:

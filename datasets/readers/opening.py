@@ -10,6 +10,7 @@ from common.errors import InputError
 from datasets import READERS, Reader
 from datasets.manifest import Manifest, Pairs
 from datasets.readers.boxes import below, read_boxes_csv, with_boxes
+from datasets.readers.masked import Masked
 from datasets.readers.shallow import Shallow
 
 OWN_PHOTOGRAPHS = ("orl", "twin")  # readers that bring photographs and need no root
@@ -23,7 +24,9 @@ def open_reader(config: DataConfig) -> Reader:
     reader = READERS.build(config.reader, root=config.root)
     if config.boxes:
         reader = Boxed(reader, config.boxes)
-    return Shallow(reader, config.most_per_person, config.draw_seed) if config.most_per_person else reader
+    if config.most_per_person:
+        reader = Shallow(reader, config.most_per_person, config.draw_seed)
+    return reader if config.masked == "none" else Masked(reader, copies=config.masked == "copies")
 
 
 class Boxed:

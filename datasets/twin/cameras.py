@@ -8,6 +8,7 @@ from datasets.readers.competition import ANGLES
 
 DISTANCE = 1.25  # metres from camera to head
 HALF_VIEW = 0.120  # metres from the middle of the picture to its edge, at the head
+HEAD_AIM = np.array([0.0, 0.028, -0.028])  # from between the eyes to what cameras look at
 
 
 @dataclass(frozen=True)

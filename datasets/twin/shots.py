@@ -1,7 +1,10 @@
 """Under which conditions each person is photographed, and what the photograph is called. No pixels here."""
 
+import zlib
 from itertools import product
 from typing import NamedTuple
+
+import numpy as np
 
 from common.errors import InputError
 from datasets.pairs.draw import random_stream
@@ -44,6 +47,11 @@ def draw_shots(person: int, seed: int, takes: int = 1, plain_share: float = 0.76
         light = LIGHTS[generator.integers(len(LIGHTS))]
         shots.append(Shot(PLAIN if plain else accessory, light, expression, camera, take))
     return shots
+
+
+def draw_stream(seed: int, person: int, shot: Shot) -> np.random.Generator:
+    """The chance in one photograph of the population `seed`, its own whatever was photographed before; the camera comes first."""
+    return np.random.default_rng((seed, 2, person, zlib.crc32("_".join(map(str, shot)).encode())))
 
 
 def face_id(person: int) -> str:

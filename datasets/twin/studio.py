@@ -1,6 +1,5 @@
 """From a person and the conditions of a shot to a photograph."""
 
-import zlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 
 from datasets.twin import shells
-from datasets.twin.cameras import Camera, draw_camera
+from datasets.twin.cameras import HEAD_AIM, Camera, draw_camera
 from datasets.twin.expressions import draw_actions
 from datasets.twin.heads import HeadModel
 from datasets.twin.lights import Lighting, draw_lighting
@@ -17,7 +16,7 @@ from datasets.twin.paint import Paint
 from datasets.twin.people import Person, draw_person, linear
 from datasets.twin.render import Scene, vertex_normals
 from datasets.twin.shells import Part, Skull
-from datasets.twin.shots import Shot
+from datasets.twin.shots import Shot, draw_stream
 
 SUPERSAMPLING = 1.5  # rays for each pixel of the photograph, along a side
 SKIN, EYE, MOUTH, HAIR, HAT, MASK, FRAME, LENS, CLOTH = range(9)
@@ -26,7 +25,6 @@ SHINE = np.array([0.10, 0.3, 0.25, 0.16, 0.02, 0.02, 0.5, 0.5, 0.02], np.float32
 SHARPNESS = np.array([14, 400, 40, 24, 6, 6, 60, 120, 6], np.float32)
 WRAP = np.array([0.30, 0.14, 0.10], np.float32)  # how far light creeps around skin, by colour: red goes deepest
 OCCLUSION_RAYS, OCCLUSION_LENGTH = 20, 0.06
-HEAD_AIM = np.array([0.0, 0.028, -0.028])  # from between the eyes to what cameras look at
 GREY = 0.24  # linear brightness that the camera's exposure aims the head at
 
 
@@ -64,7 +62,7 @@ class Studio:
 
     def photograph(self, person: int, shot: Shot) -> np.ndarray:
         """One photograph, uint8 RGB [image_size, image_size, 3]."""
-        random = self._random(person, shot)
+        random = draw_stream(self.seed, person, shot)
         look, costume = self.look(person), self.costume(person, shot.session)
         camera = draw_camera(shot.camera, self.eye_middle(look.vertices) + HEAD_AIM, random)  # the first draw: see camera()
         lighting = draw_lighting(shot.light, random)
@@ -74,11 +72,9 @@ class Studio:
 
     def camera(self, person: int, shot: Shot) -> Camera:
         """The camera that takes the photograph."""
-        return draw_camera(shot.camera, self.eye_middle(self.look(person).vertices) + HEAD_AIM, self._random(person, shot))
-
-    def _random(self, person: int, shot: Shot) -> np.random.Generator:
-        """The chance in one photograph, its own whatever was photographed before."""
-        return np.random.default_rng((self.seed, 2, person, zlib.crc32("_".join(map(str, shot)).encode())))
+        return draw_camera(
+            shot.camera, self.eye_middle(self.look(person).vertices) + HEAD_AIM, draw_stream(self.seed, person, shot)
+        )
 
     def eye_middle(self, vertices: np.ndarray) -> np.ndarray:
         """The point between the eyeballs, float32 [3]."""

@@ -15,6 +15,7 @@ class Backbone(nn.Module):
     out_channels: channels of the maps.
     stride: places that the image has, along a side, for each one of the maps: the product of all strides.
     head: the head that the network was published with, a choice from `models.heads.HEADS`.
+    rectangles: whether a constructor that asks for `image_size` also takes (H, W), for images that are no squares.
     traceable: whether folding may look into it, as into any network that does not branch on what it is given.
 
     A network that cannot read images of some size says so with an InputError in its constructor.
@@ -23,6 +24,7 @@ class Backbone(nn.Module):
     out_channels: int
     stride: int
     head: ClassVar[dict[str, Any]]
+    rectangles: ClassVar[bool] = False
     traceable: ClassVar[bool] = True
 
     def stages(self) -> dict[str, nn.Module]:

@@ -18,7 +18,7 @@ from models.layers.pooling import squeezed
 class EfficientNetB0(Backbone):
     """Images [B, 3, H, W] float32 -> maps [B, 1280, H / 32, W / 32]; 4,007,548 parameters.
 
-    image_size: side H = W in pixels; TensorFlow's "same" padding of the strided convolutions depends on it.
+    image_size: side H = W in pixels, or (H, W); TensorFlow's "same" padding of the strided convolutions depends on it.
     drop_connect: largest drop-connect rate, growing linearly with depth.
     momentum: share of a batch in BatchNorm's running statistics. The published 0.01 is meant for long training: within a
         few hundred steps the statistics lag behind the weights, and a model that trains well validates like a random one.
@@ -29,12 +29,20 @@ class EfficientNetB0(Backbone):
 
     BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # of the seven stages
     head = {"name": "pool"}
+    rectangles = True
 
-    def __init__(self, image_size: int, drop_connect: Share = 0.2, momentum: Share = 0.01, stem_stride: Literal[1, 2] = 2):
+    def __init__(
+        self,
+        image_size: int | tuple[int, int],
+        drop_connect: Share = 0.2,
+        momentum: Share = 0.01,
+        stem_stride: Literal[1, 2] = 2,
+    ):
         super().__init__()
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
         self.network = EfficientNet.from_name(
             "efficientnet-b0",
-            image_size=image_size * 2 // stem_stride,  # the package halves it behind the first convolution
+            image_size=[side * 2 // stem_stride for side in sides],  # the package halves it behind the first convolution
             include_top=False,
             drop_connect_rate=drop_connect,
             batch_norm_momentum=1 - momentum,  # the package counts the other way

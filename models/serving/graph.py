@@ -9,15 +9,15 @@ from pathlib import Path
 import onnxruntime
 import torch
 from onnx import ModelProto
+from torch import nn
 
-from models.embedder import Embedder
 from models.layers.folding import fold_parts
 
 OPSET = 17
 INPUT_NAME, OUTPUT_NAME = "images", "embeddings"
 
 
-def make_graph(embedder: Embedder, image_size: int) -> bytes:
+def make_graph(embedder: nn.Module, image_size: int) -> bytes:
     """A serialised ModelProto: images float32 [B, 3, image_size, image_size] -> embeddings float32 [B, D], any B.
 
     Equal weights give equal bytes. All operators are ONNX's own.

@@ -16,12 +16,14 @@ from datasets.batches.augment.basic import Basic
 from datasets.batches.augment.colour import Colour
 from datasets.batches.augment.crop import Crop
 from datasets.batches.augment.erasing import Erasing
+from datasets.batches.augment.face_mask import FaceMask
 from datasets.batches.augment.flip import Flip
 from datasets.batches.augment.grey import Grey
 from datasets.batches.augment.hat import Hat
 from datasets.batches.augment.mask import Mask
 from datasets.batches.augment.seaweed import Seaweed
 from datasets.batches.augment.step import Sample, Step
+from datasets.manifest import Manifest
 
 cv2.setNumThreads(1)  # one image is too small to share among threads, and loader processes already share the cores
 
@@ -36,6 +38,7 @@ STEPS = Registry(
         "erasing": Erasing,
         "hat": Hat,
         "mask": Mask,
+        "face_mask": FaceMask,
         "basic": Basic,
         "seaweed": Seaweed,
     },
@@ -61,6 +64,11 @@ class Augmentation:
             step = STEPS.build(choice, image_size=self.output_side, point_order=point_order)
             self.steps.append(step)
             self.output_side = step.output_side(self.output_side)
+
+    def check_faces(self, faces: Manifest) -> None:
+        """Raise InputError if a step can do nothing with the photographs of `faces`."""
+        for step in self.steps:
+            step.check_faces(faces)
 
     def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
         """A sample of side `side` -> a sample of side `output_side`; the arrays that come in stay as they are."""

@@ -37,9 +37,9 @@ def moved(sample: Sample, matrix: np.ndarray, interpolation: int, border: int, f
 
     border: what stands outside the image, as OpenCV names it; with BORDER_CONSTANT the level `fill` of all colours.
     """
-    image, points, mirrored = sample
+    image, points = sample.image, sample.points
     if points is not None:
         points = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
     size = (image.shape[1], image.shape[0])
     image = cv2.warpAffine(image, matrix, size, flags=interpolation, borderMode=border, borderValue=(fill,) * 3)
-    return Sample(image, points, mirrored)
+    return sample._replace(image=image, points=points)

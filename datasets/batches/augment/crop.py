@@ -22,13 +22,13 @@ class Crop(Step):
         return self.side
 
     def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
-        image, points, mirrored = sample
+        image, points = sample.image, sample.points
         height, width = image.shape[:2]
         across, down = random.random(2).tolist()
         left, top = int(across * (width - self.side + 1)), int(down * (height - self.side + 1))
         if points is not None:
             points = points - np.array([left, top], dtype=np.float32)
-        return Sample(image[top : top + self.side, left : left + self.side], points, mirrored)
+        return sample._replace(image=image[top : top + self.side, left : left + self.side], points=points)
 
 
 def centre_crop(images: np.ndarray, side: int) -> np.ndarray:

@@ -20,8 +20,8 @@ class Flip(Step):
     def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
         if random.random() >= self.probability:
             return sample
-        image, points, mirrored = sample
+        image, points = sample.image, sample.points
         if points is not None:
             points = points if self.point_order is None else points[self.point_order]
             points = np.stack([image.shape[1] - 1 - points[:, 0], points[:, 1]], axis=1)
-        return Sample(cv2.flip(image, 1), points, not mirrored)
+        return sample._replace(image=cv2.flip(image, 1), points=points, mirrored=not sample.mirrored)
