@@ -6,7 +6,8 @@
 
 The file holds all that the weight file says of itself: settings, threshold, data trained on. --int8 reads training
 photographs and validation pairs, from where the weight file says or from --data.* options, and calibrates the threshold
-anew, as it is for fused weights. It takes the packages of requirements-serve.txt.
+anew, as it is for fused weights. Weights of the recipe quantise bring the ranges of int8 with them. It takes the packages of
+requirements-serve.txt.
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ from models.serving import require_packages
 from models.weights import load_weights
 from verification.calibration import validated
 from verification.evaluation import evaluation_config
-from verification.quantisation import quantised
+from verification.quantisation import RANGES, quantised
 
 SHORT = {"model_weight": "evaluate.model_weight", "out": "export.out", "int8": "export.int8"}
 WITHOUT = (
@@ -51,7 +52,7 @@ def export(config: Config) -> Path:
     if fused:
         about["validation"] = validated(embedder, config)
     if config.export.int8:
-        graph, about = quantised(graph, about, config)
+        graph, about = quantised(graph, embedder, about, config)
         if about["float_validation"]:
             before, after = (about[name]["accuracy"] for name in ("float_validation", "validation"))
             print(f"  validation accuracy {before:.2%} in float, {after:.2%} in int8")
@@ -66,7 +67,10 @@ def main() -> None:
     fused = len(files_of(arguments.overrides.get("evaluate", {}).get("model_weight", ""))) > 1
     if not (chosen.get("int8") or fused) and ("data" in arguments.overrides or "images" in chosen):
         raise InputError("--data.* and --export.images choose photographs to calibrate int8 on; add --int8 or leave them out")
-    print(f"model: {export(evaluation_config(arguments.configs, arguments.overrides))}")
+    config = evaluation_config(arguments.configs, arguments.overrides)
+    if "images" in chosen and not fused and RANGES in load_weights(config.evaluate.model_weight)["about"]:
+        raise InputError("--export.images is for calibrating, and the ranges of these weights were trained; leave it out")
+    print(f"model: {export(config)}")
 
 
 if __name__ == "__main__":

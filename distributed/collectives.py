@@ -40,6 +40,14 @@ def total(values: Tensor) -> Tensor:
     return values
 
 
+def largest(values: Tensor) -> Tensor:
+    """The largest over all processes of each value of a tensor of one shape, without a gradient."""
+    if world_size() > 1:
+        values = values.clone()
+        distributed.all_reduce(values, distributed.ReduceOp.MAX)
+    return values
+
+
 def collect(value: Any) -> list[Any]:
     """The plain values or arrays of all processes, in rank order, for the leading one; an empty list for the others."""
     if world_size() == 1:

@@ -152,7 +152,9 @@ def with_reader(overrides: dict[str, Any]) -> dict[str, Any]:
 def check_config(config: Config, sections: Sequence[str]) -> None:
     """Check the reader and the settings of some stages, on people who do not exist. Raises InputError."""
     READERS.check(config.data.reader, ("root",))
-    try_stages(json.dumps({**experiment(config), "data": {}, "name": "any"}), tuple(sections))
+    settings = {**experiment(config), "data": {}, "name": "any"}
+    settings["train"]["pretrained_weight"] = config.train.pretrained_weight  # which a recipe may ask for
+    try_stages(json.dumps(settings), tuple(sections))
 
 
 @functools.cache

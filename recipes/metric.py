@@ -147,8 +147,11 @@ class EmbedderRecipe(Recipe):
             rows["images"] = images
         # The objective is that of the whole batch, whose hardest triplets and centers may lie with another process.
         context = {name: gathered(value) for name, value in rows.items()}
-        norms = context["embeddings"].detach().norm(dim=1)
-        return Outcome(self.objective(**context), {"embedding_norm": norms.mean()})
+        return Outcome(self.objective(**context), self.observed(context["embeddings"].detach(), context["labels"]))
+
+    def observed(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Scalars to log of the whole batch: embeddings [B, D] float32, labels int64 [B]."""
+        return {"embedding_norm": embeddings.norm(dim=1).mean()}
 
     def answers(self, images: Tensor, shown: Tensor) -> dict[str, Any]:
         """What is computed of this process's share of a batch: "embeddings", float32 [b, D], and what else losses ask for.

@@ -1,6 +1,6 @@
 """What the training loop asks of a training method."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ class Recipe(nn.Module):
     """Kind of the weight file: "pretext" or "embedder"."""
     steps_per_epoch: int
     images_per_step: int
+    lr_factor = 1.0
+    """Of the learning rate in the present epoch, beside the schedule's."""
 
     def __init__(self):
         super().__init__()
@@ -74,6 +76,11 @@ class Recipe(nn.Module):
         """The model that is validated and written to the weight file: the network, or what is made of it. Asked for with the
         recipe in evaluation mode, and by the main process alone."""
         raise NotImplementedError
+
+    def figures(self, model: nn.Module, validate: Callable[[nn.Module], dict[str, Any]] | None) -> dict[str, Any]:
+        """What a validation says of the `deployable` model: the figures of `validate`, if the data have pairs for it, and perhaps
+        more. Their `score`, higher is better, decides which epoch's weights ship; without one the last do."""
+        return validate(model) if validate else {}
 
     def notes(self) -> dict[str, Any]:
         """Plain values that the log says of the present epoch, beside its losses."""

@@ -210,7 +210,7 @@ def test_an_exported_file_is_calibrated_alike(weights, own, people, tmp_path, mo
     assert after["calibration"]["pairs_digest"] == other["calibration"]["pairs_digest"]
     assert {key for key in after if after[key] != before["about"].get(key)} == {"validation", "calibration"}
     with pytest.raises(InputError, match="were calibrated on pairs that are not the data set's"):
-        quantised(b"", other, make_config({}))
+        quantised(b"", torch.nn.Identity(), other, make_config({}))
 
 
 def test_what_cannot_be_calibrated_is_one_sentence_before_photographs_are_read(weights, own, people, tmp_path, monkeypatch):

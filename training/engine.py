@@ -52,13 +52,14 @@ def fit(recipe: Recipe, run: Run, validate: Validate | None) -> Path:
             recipe.on_epoch_start(epoch)
             seed_share(run.seed, epoch)
             for number, batch in enumerate(recipe.loader(epoch)):
-                set_learning_rate(optimizer, stage.lr * schedule(epoch + number / steps))
+                set_learning_rate(optimizer, stage.lr * recipe.lr_factor * schedule(epoch + number / steps))
                 outcome = step(recipe, forward, optimizer, batch, stage.clip, f"epoch {epoch + 1}, step {number + 1}")
                 means.add(outcome.terms | outcome.observed)
                 bar.update()
             if not is_main_process():
                 continue
-            row = {"epoch": epoch + 1, "lr": stage.lr * schedule(epoch + (steps - 1) / steps), **means.rounded()}
+            rate = stage.lr * recipe.lr_factor * schedule(epoch + (steps - 1) / steps)
+            row = {"epoch": epoch + 1, "lr": rate, **means.rounded()}
             bar.set_postfix({name: f"{value:.3f}" for name, value in means.rounded().items()}, refresh=False)
             seconds = time.monotonic() - started
             pace = {"seconds": round(seconds, 2), "images_per_second": round(steps * recipe.images_per_step / seconds, 1)}
@@ -110,7 +111,7 @@ def keep_weights(
     recipe.eval()
     with recipe.average.applied_to(recipe.network) if recipe.average is not None else nullcontext():
         model = recipe.deployable()
-        figures = validate(model) if validate and best else {}
+        figures = recipe.figures(model, validate) if best else {}
         score = figures.get("score")
         content = (recipe.kind, model, {**recipe.about(), "validation": figures}, recipe.training_state())
         if best and (score is None or done.best is None or score > done.best):

@@ -153,6 +153,29 @@ def draw_curves(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     _save(path, draw, (6.6, 4.6), curves)
 
 
+def draw_course(path: Path, run: str, course: Mapping[str, np.ndarray], switch: int) -> None:
+    """PNG of a training for 8 bits: named curves over the epochs, float64 [E] each, NaN where nothing was measured. Those whose
+    name begins with accuracy have the axis on the right. switch: epochs in float, behind which a line stands."""
+
+    def draw(axes: Axes) -> None:
+        right = axes.twinx()
+        for (name, values), color, marker in zip(course.items(), CURVES, "osD^", strict=False):
+            side, epochs = right if name.startswith("accuracy") else axes, np.arange(1, len(values) + 1)
+            known = np.isfinite(values)
+            side.plot(epochs[known], values[known], color=color, marker=marker, markersize=5, linewidth=2, label=name)
+        axes.axvline(switch + 0.5, color=GREY, linestyle=":", label="float | rounded to 8 bits")
+        axes.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(color="#dddddd")
+        right.set(ylabel="accuracy", ylim=(0, 1.02))
+        right.yaxis.set_major_formatter(PercentFormatter(1))
+        lines = [*axes.get_lines(), *right.get_lines()]
+        axes.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
+        axes.set_title(f"{shown(run, NAME)}: in float, then for 8 bits", parse_math=False)
+
+    _save(path, draw, (6.6, 4.6), [run])
+
+
 def draw_cmc(path: Path, run: str, curves: Mapping[str, np.ndarray]) -> None:
     """PNG of the identification rate over the rank, 1, 2, ..., of each named curve: float64 [ranks], in [0, 1]."""
     lowest = min(float(rates.min()) for rates in curves.values())

@@ -1,4 +1,4 @@
-"""int8 for a trained embedder: ranges from its training photographs, thresholds anew from its validation pairs."""
+"""int8 for a trained embedder: ranges from its training or its training photographs, thresholds from its validation pairs."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from common.config import Config
 from common.errors import InputError
@@ -15,40 +16,68 @@ from datasets.pairs.draw import draw_some, random_stream
 from datasets.photographs.cache import open_cache
 from datasets.photographs.photographs import Photographs, decode_all
 from datasets.readers.opening import open_reader
+from models.embedder import Embedder
 from models.model_file import build_shipped
 from models.network_input import network_input
 from models.weights import calibrated_threshold
 from verification.decisions import calibrate, decide
 from verification.validation import VIEWS, Validation
 
+RANGES = "int8_ranges"  # what a weight file calls them
 BATCH = 4  # images a batch: the extremes of one say little, those of many are the outliers that their mean should tame
 
 
-def quantised(graph: bytes, about: Mapping[str, Any], config: Config) -> tuple[bytes, dict[str, Any]]:
-    """The graph in int8 and what its file says about itself.
+def quantised(graph: bytes, embedder: nn.Module, about: Mapping[str, Any], config: Config) -> tuple[bytes, dict[str, Any]]:
+    """The graph in int8 and what its file says about itself: with the ranges that training left (`int8_ranges`), else with
+    those of training photographs.
 
-    graph, about: of the float model. Where the data set has validation pairs, the new `validation` holds the figures and
-    thresholds of int8 on them, and `float_validation` those of the float model on the same pairs at its own thresholds.
-    Raises InputError if the data set has no training photographs, and for a model that was calibrated on pairs of its user
-    (`verification.recalibration`): int8 would take the place of its thresholds by those for the validation pairs.
+    graph, embedder, about: of the float model. Where the data set has validation pairs, the new `validation` holds the figures
+    and thresholds of int8 on them, and `float_validation` those of the float model on the same pairs at its own thresholds.
+    Raises InputError if the data set has no training photographs to calibrate on, for ranges of another network, and for a
+    model that was calibrated on pairs of its user (`verification.recalibration`): their thresholds would be lost.
     """
     if about.get("calibration"):
         raise InputError(
             "the weights were calibrated on pairs that are not the data set's; export with --int8 those that they were made from,"
             " then calibrate the exported file on these pairs with evaluate.py --calibrate"
         )
-    from models.serving.quantise import quantise  # needs packages that evaluation does not
+    from models.serving.quantise import quantise_trained  # needs packages that evaluation does not
 
     reader = open_reader(config.data)
+    if RANGES in about:
+        assert isinstance(embedder, Embedder)  # fused ones have none
+        small = quantise_trained(embedder, config.model.image_size, checked_ranges(about[RANGES]))
+        origin: dict[str, Any] = {"ranges": "trained"}
+        print(f"  int8 with the ranges of {len(about[RANGES]):,} values that training left; nothing is calibrated")
+    else:
+        small, count = _calibrated(graph, reader, config)
+        origin = {"images": count, "seed": config.seed}
+    return small, {**about, **_validate(graph, small, about, reader, config), "int8": origin}
+
+
+def checked_ranges(ranges: Any) -> dict[str, tuple[float, int]]:
+    """Scale and zero point by the name of a step, as a weight file has them; InputError if that is something else."""
+    try:
+        values = {str(name): (scale, zero_point) for name, (scale, zero_point) in ranges.items()}
+    except (AttributeError, TypeError, ValueError):
+        values = {"": (math.nan, 0)}
+    for name, (scale, zero_point) in values.items():
+        right = type(scale) is float and math.isfinite(scale) and scale > 0
+        if not right or type(zero_point) is not int or not 0 <= zero_point <= 255:
+            raise InputError(
+                f"the weight file is corrupt: its int8 range of {name!r:.80} is no scale above 0 with a zero point from 0 to 255"
+            )
+    return values
+
+
+def _calibrated(graph: bytes, reader: Reader, config: Config) -> tuple[bytes, int]:
+    """The graph in int8 with the ranges of training photographs, and how many of these were read."""
+    from models.serving.quantise import quantise
+
     images = _draw(reader, config)
     batches = (network_input(torch.from_numpy(images[start : start + BATCH])) for start in range(0, len(images), BATCH))
     steps = progress(batches, "calibrate", total=math.ceil(len(images) / BATCH), unit="batch")
-    small = quantise(graph, (batch.contiguous().numpy() for batch in steps))
-    return small, {
-        **about,
-        **_validate(graph, small, about, reader, config),
-        "int8": {"images": len(images), "seed": config.seed},
-    }
+    return quantise(graph, (batch.contiguous().numpy() for batch in steps)), len(images)
 
 
 def _draw(reader: Reader, config: Config) -> np.ndarray:

@@ -125,6 +125,22 @@ class Photographs:
         return np.array(self.pixels[index])
 
 
+class Chosen:
+    """Some of the photographs, such as those that do not train. positions: int64, of them among all; nothing is copied."""
+
+    def __init__(self, photographs: Photographs, positions: np.ndarray):
+        self.photographs, self.positions = photographs, positions
+        self.file_names = [photographs.file_names[position] for position in positions]
+        self.points = None if photographs.points is None else photographs.points[positions]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One photograph, uint8 [side, side, 3]: a copy, which may be changed."""
+        return self.photographs[self.positions[index]]
+
+
 def _cached(faces: Manifest, side: int, title: str, cache: Cache) -> Entry | None:
     """The decoded photographs as an entry of the cache; None if it is too small for them."""
     originals = Originals(faces)

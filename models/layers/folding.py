@@ -1,7 +1,7 @@
 """BatchNorm folded into the layers before it, and branches into one: the same embeddings from fewer passes over memory."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 
 import torch
@@ -16,10 +16,11 @@ FUSE: dict[type[nn.Module], Callable[..., tuple[nn.Parameter, nn.Parameter]]] = 
 
 
 class Tracer(fx.Tracer):
-    """Takes every convolution as one step, also one that computes in its own way, and networks that it cannot look into."""
+    """Takes every convolution and BatchNorm as one step, also one that computes in its own way, and networks that it cannot
+    look into."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        whole = isinstance(module, tuple(FUSE)) or not getattr(module, "traceable", True)
+        whole = isinstance(module, (*FUSE, _BatchNorm)) or not getattr(module, "traceable", True)
         return whole or super().is_leaf_module(module, name)
 
 
@@ -41,19 +42,25 @@ def folded(network: nn.Module) -> nn.Module:
     fold_parts(network)
     graph = Tracer().trace(network)
     modules = dict(network.named_modules())
+    for before, node in norms_behind(graph, modules):
+        layer, norm = modules[before.target], modules[node.target]
+        fuse = next(fuse for kind, fuse in FUSE.items() if isinstance(layer, kind))
+        statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        layer.weight, layer.bias = fuse(layer.weight, layer.bias, *statistics)
+        node.replace_all_uses_with(before)
+        graph.erase_node(node)
+    return fx.GraphModule(network, graph)
+
+
+def norms_behind(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> Iterator[tuple[fx.Node, fx.Node]]:
+    """Layers, such as FUSE has functions for, each with the BatchNorm right behind it, where the layer runs once and nothing
+    else reads its output. modules: what the graph calls, by name. The BatchNorm's node may be taken out of the graph."""
     calls = Counter(node.target for node in graph.nodes)
     for node in list(graph.nodes):
-        norm = modules.get(node.target) if node.op == "call_module" else None
-        if not isinstance(norm, _BatchNorm):
+        if node.op != "call_module" or not isinstance(modules[node.target], _BatchNorm):
             continue
         before = node.args[0]
         if before.op != "call_module" or len(before.users) > 1 or calls[before.target] > 1:
             continue
-        layer = modules[before.target]
-        fuse = next((fuse for kind, fuse in FUSE.items() if isinstance(layer, kind)), None)
-        if fuse:
-            statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-            layer.weight, layer.bias = fuse(layer.weight, layer.bias, *statistics)
-            node.replace_all_uses_with(before)
-            graph.erase_node(node)
-    return fx.GraphModule(network, graph)
+        if isinstance(modules[before.target], tuple(FUSE)):
+            yield before, node
