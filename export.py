@@ -27,7 +27,7 @@ SHORT = {"model_weight": "evaluate.model_weight", "out": "export.out", "int8": "
 WITHOUT = (
     *("pretext", "train", "model", "similarity", "name", "results", "resume", "overwrite", "device", "data.workers"),
     *("sync_norm", "evaluate.pairs", "evaluate.data_root", "evaluate.rule", "evaluate.flip", "evaluate.masked"),
-    *("evaluate.folds", "evaluate.fold_rule"),
+    *("evaluate.folds", "evaluate.fold_rule", "evaluate.calibrate"),
     *("identify", "templates"),
 )
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from common.cli import chosen_config, read_arguments
 from common.config import Config
 from common.errors import run_script
+from common.rules import far_rate
+from datasets.manifest import Pairs
 from datasets.readers.opening import open_reader
 from evaluate import evaluate
 from train import train
@@ -22,6 +24,7 @@ from training.checks import check_settings
 from training.locks import reserved_runs
 from training.run_files import generations
 from verification.evaluation import open_pairs
+from verification.operating_points import check_shown
 from verification.output import check_output
 
 
@@ -32,7 +35,10 @@ def run(config: Config) -> Path:
     """
     with_pretext = config.pretext.epochs and not config.train.pretrained_weight
     stages = [*(["pretext"] if with_pretext else []), "train"]
-    check_settings(config, open_reader(config.data).faces("train"), *stages)
+    reader = open_reader(config.data)
+    check_settings(config, reader.faces("train"), *stages)
+    if rate := far_rate(config.evaluate.rule):  # else it would be told after the training
+        check_shown(rate, different_pairs(reader.pairs("validate")), "the data set has")
     pairs, _ = open_pairs(config)
     check_output(config, pairs)
     with ExitStack() as stack:
@@ -44,13 +50,18 @@ def run(config: Config) -> Path:
         return evaluate(replace(config, "evaluate", model_weight=str(train(config))))
 
 
+def different_pairs(pairs: Pairs) -> int:
+    return int((~pairs.where(pairs.answered).same).sum())
+
+
 def replace(config: Config, section: str, **values: object) -> Config:
     """The same settings with some of one section changed."""
     return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **values)})
 
 
 def main() -> None:
-    arguments = read_arguments(__doc__, {}, without=("evaluate.model_weight", "identify", "templates", "export"))
+    without = ("evaluate.model_weight", "evaluate.calibrate", "identify", "templates", "export")
+    arguments = read_arguments(__doc__, {}, without=without)
     submission = run(chosen_config(arguments))
     print(f"submission: {submission}")
 

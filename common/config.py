@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from common.errors import InputError, brief, listing, shortened
 from common.plain import NotPlain, check_plain, read_yaml
 from common.registry import ChoiceLike, name_and_options
+from common.rules import known_rule
 
 
 class Section:
@@ -175,9 +176,13 @@ class EvaluateConfig(Section):
     """A CSV of pairs (image1, image2 and label: 1 = different, or same: 1 = same) in place of the reader's test pairs."""
     data_root: str = ""
     """Folder that the file names in the pairs CSV, or in other lists, are relative to; empty means the CSV's own folder."""
-    rule: Literal["calibrated", "median"] | float = "calibrated"
-    """Decision threshold: calibrated (on the validation pairs, from the weight file), median (of these very scores, which
-    assumes that half of the pairs match), or a number."""
+    rule: Annotated[Any, AfterValidator(known_rule)] = "calibrated"
+    """Decision threshold: calibrated (on the validation pairs, from the weight file), far:1e-3 (the lowest that accepts at most
+    this share of the validation pairs of different people), median (of these very scores, which assumes that half of the pairs
+    match), or a number."""
+    calibrate: str = ""
+    """Decide nothing, but write this new weight file, with thresholds and probabilities for pairs such as those of
+    evaluate.pairs; else it equals the one given."""
     flip: bool = False
     """Add the embedding of the mirrored image to that of the image. Weight files carry what they were trained with, and
     evaluate.py does so too unless told otherwise."""

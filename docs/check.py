@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from unittest import mock
 
@@ -45,8 +46,8 @@ PEOPLE = ("anna", "bert", "carla", "daniel", "emma", "felix", "greta", "hugo", "
 
 def stage(folder: Path) -> Path:
     """Make `folder` look like the repository in which some things were done before: a folder of people's photographs
-    (patterns, in fact) in faces/, a list of two pairs in pairs.csv, and the weights of a tiny network, trained in
-    seconds, in results/train/weights/twin.pt. Return `folder`."""
+    (patterns, in fact) in faces/, a list of two pairs in pairs.csv, one of all pairs with answers in answered.csv, and the
+    weights of a tiny network, trained in seconds, in results/train/weights/twin.pt. Return `folder`."""
     tracked = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
     for name in {path.split("/")[0] for path in tracked.split("\0") if path} - {"results", "data"}:
         if (ROOT / name).exists():
@@ -58,6 +59,9 @@ def stage(folder: Path) -> Path:
             if not (folder / "data" / path.name).exists():
                 (folder / "data" / path.name).symlink_to(path)
     draw_faces(folder / "faces")
+    names = sorted(path.relative_to(folder / "faces").as_posix() for path in (folder / "faces").rglob("*.jpg"))
+    rows = [f"{one},{other},{int(one.split('/')[0] == other.split('/')[0])}\n" for one, other in combinations(names, 2)]
+    (folder / "answered.csv").write_text("image1,image2,same\n" + "".join(rows), encoding="utf-8")
     (folder / "pairs.csv").write_text("image1,image2\nanna/1.jpg,anna/2.jpg\nanna/1.jpg,bert/1.jpg\n", encoding="utf-8")
     options = {
         "name": "twin",

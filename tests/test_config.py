@@ -56,7 +56,7 @@ def test_triarchy_keeps_the_originals_constants():
         ({"train": {"augment": ["flip", "hat", {"name": "flip"}]}}, "setting 'train.augment' is .*: flip stands in it more than"),
         ({"train": {"augment": {"flip": 0.5}}}, "setting 'train.augment' is .*valid array"),
         ({"train": 3}, "setting 'train' is 3"),
-        ({"evaluate": {"rule": "mean"}}, "'calibrated' or 'median'"),
+        ({"evaluate": {"rule": "mean"}}, "'calibrated', 'median', a finite number or a false accept rate"),
         ({"name": "../escape"}, "setting 'name'"),
         ({"train": {"lr": float("nan")}}, "setting 'train.lr' is nan, .*finite"),
         (

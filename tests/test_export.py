@@ -257,6 +257,9 @@ def test_int8_is_smaller_and_decides_alike(weights, int8_model, float_model, tmp
     assert about["float_validation"]["thresholds"] == load_weights(weights)["about"]["validation"]["thresholds"]
     assert small_figures["threshold"] == about["validation"]["thresholds"]["plain"] != figures["threshold"]
     assert abs(about["validation"]["accuracy"] - about["float_validation"]["accuracy"]) <= 0.05
+    for kind in ("far", "probability"):  # of the scores that int8 gives
+        own, others = about["validation"][kind]["plain"], about["float_validation"][kind]["plain"]
+        assert own.keys() == others.keys() and own and own != others
 
 
 def test_the_int8_threshold_follows_the_float_models_decisions():

@@ -112,6 +112,8 @@ def test_one_onnx_file_holds_both(folder):
     scores, limit = evaluated(folder, str(out))
     assert limit == there.about["validation"]["thresholds"]["plain"]
     assert np.abs(scores - evaluated(folder, files(folder, "A", "C"))[0]).max() < 1e-4
+    by_rate = there.about["validation"]["far"]["plain"]["1e-1"]["threshold"]
+    assert evaluated(folder, files(folder, "A", "C"), "--evaluate.rule=far:1e-1")[1] == pytest.approx(by_rate, abs=1e-4)
 
 
 def test_what_cannot_be_fused_is_refused(folder):

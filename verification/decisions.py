@@ -1,10 +1,12 @@
 """From scores to decisions: the threshold at which two photographs count as the same person."""
 
 import math
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from common.errors import InputError
+from common.errors import InputError, brief
+from common.rules import known_rule
 
 
 def calibrate(scores: np.ndarray, same: np.ndarray) -> float:
@@ -38,19 +40,20 @@ def calibrate(scores: np.ndarray, same: np.ndarray) -> float:
 def threshold(scores: np.ndarray, rule: str | float, calibrated: float | None) -> float:
     """The threshold that `rule` gives for the scores (float64 [P]) of the pairs to decide.
 
-    rule "calibrated": the given `calibrated`, found on validation pairs; the answer to one pair depends on that pair alone.
+    rule "calibrated" or "far:<rate>": the given `calibrated`, found on validation pairs; the answer to one pair depends on
+        that pair alone. (For "far:<rate>" it is that of `operating_points.operating_point`.)
     rule "median": the median of these very scores. This is the original competition entry's rule. It is transductive: it
         needs the whole test set at once, every pair's answer depends on the others, and it assumes that half of the
         pairs match; where that does not hold, it is wrong by as much.
     a finite number: that number.
-    Raises InputError if the rule is none of these, if it is "calibrated" and `calibrated` is None, or if there are no
-    scores to take the median of.
+    Raises InputError if the rule is none of these, if it takes `calibrated` and that is None, or if there are no scores to
+    take the median of.
     """
     check_rule(rule)
-    if rule == "calibrated":
+    if isinstance(rule, str) and rule != "median":
         if calibrated is None:
             raise InputError(
-                "rule 'calibrated' takes the threshold from the weight file and this one has none; use rule 'median' or a number"
+                f"rule {rule!r} takes the threshold from the weight file and this one has none; use rule 'median' or a number"
             )
         return float(calibrated)
     if rule == "median":
@@ -62,8 +65,10 @@ def threshold(scores: np.ndarray, rule: str | float, calibrated: float | None) -
 
 def check_rule(rule: str | float) -> None:
     """Raise InputError for a rule that gives no threshold, whatever the scores and the weights."""
-    if rule not in ("calibrated", "median") and not (isinstance(rule, (int, float)) and math.isfinite(rule)):
-        raise InputError(f"rule is {rule!r}; it should be 'calibrated', 'median' or a finite number")
+    try:
+        known_rule(rule)
+    except ValueError as error:
+        raise InputError(f"rule is {brief(rule)}; {error}") from error
 
 
 def decide(scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -85,3 +90,8 @@ def finite(scores: np.ndarray) -> np.ndarray:
             "they should be, and finite weights give finite scores"
         )
     return scores
+
+
+def stored_finite(value: Any) -> TypeGuard[float]:
+    """Whether what a weight file says is a number to compute with: a finite float."""
+    return type(value) is float and math.isfinite(value)

@@ -34,12 +34,16 @@ class PhotographEmbedder:
         if device.type == "cpu":
             keep_freed_memory()
 
-    def embed(self) -> Embeddings | None:
-        """Decode and embed every photograph once; of several processes each its share. None for all but the leading one."""
+    def embed(self, mirrored: bool = False) -> Embeddings | None:
+        """Decode and embed every photograph once; of several processes each its share. None for all but the leading one.
+
+        mirrored: embed the mirror images, too, even if evaluate.flip does not ask for it.
+        """
         places = np.arange(len(self.known))
         known = self.known.where(places * world_size() // len(places) == rank())  # shares that differ by one photograph at most
         images = (pixels for pixels, _ in decode_all(known, self.side, "embed photographs"))
         settings = self.settings
-        own = embed_images(self.embedder, images, known.file_names, settings.batch_size, settings.flip) if len(known) else None
+        flip = settings.flip or mirrored
+        own = embed_images(self.embedder, images, known.file_names, settings.batch_size, flip) if len(known) else None
         shares = collect(own)
         return join([share for share in shares if share]) if is_main_process() else None

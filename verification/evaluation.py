@@ -10,6 +10,7 @@ import torch
 
 from common.config import Config, make_config, merge, read_layer
 from common.errors import InputError
+from common.rules import far_rate
 from datasets.manifest import Manifest, Pairs
 from datasets.masks.copies import with_masked_pairs
 from datasets.readers.opening import check_same_split, open_reader
@@ -22,14 +23,16 @@ from verification.decisions import decide, finite, threshold
 from verification.embedding import PhotographEmbedder
 from verification.fold_rules import check_fold_rule
 from verification.metrics import breakdown, k_fold, verification_metrics
+from verification.operating_points import operating_point
 from verification.output import check_output, output_folder, submission_path, written_together
+from verification.probability import probability, stored_scaling
 from verification.report import write_report
 from verification.scores import score_pairs
 from verification.submission import write_scores, write_submission
 
 FROM_TRAINING = ("pretext", "train", "model", "similarity", "resume", "sync_norm", "data.cache", "export")
 """The weight file's own settings, and those of training and of exporting alone: no options of an evaluation."""
-FOR_PAIRS = ("evaluate.pairs", "evaluate.rule", "evaluate.masked", "evaluate.folds", "evaluate.fold_rule")
+FOR_PAIRS = tuple(f"evaluate.{name}" for name in ("pairs", "rule", "calibrate", "masked", "folds", "fold_rule"))
 """Settings of an evaluation that decides pairs of photographs."""
 
 
@@ -77,15 +80,19 @@ class Evaluation:
         self.pairs, self.known = open_pairs(config)
         check_output(config, self.pairs)
         self.embedder = PhotographEmbedder(config, self.known, device)
-        about = self.embedder.about
-        if "fused" in about and "validation" not in about and config.evaluate.rule == "calibrated":
+        about, flip, rate = self.embedder.about, config.evaluate.flip, far_rate(config.evaluate.rule)
+        if "fused" in about and "validation" not in about and (config.evaluate.rule == "calibrated" or rate):
             about = {**about, "validation": validated(self.embedder.embedder, config)}
-        self.calibrated = calibrated_threshold({"about": about}, config.evaluate.flip)
+        self.point = operating_point(about, flip, rate) if rate else None
+        self.calibrated = self.point.threshold if self.point else calibrated_threshold({"about": about}, flip)
+        self.scaling = stored_scaling(about, flip)
         if config.evaluate.rule != "median":  # the one rule that asks for the scores
             self.threshold(np.empty(0))
         print(f"evaluate: {len(self.pairs):,} pairs of {len(self.known):,} photographs, {config.evaluate.model_weight}")
         if config.evaluate.rule == "median":
             print("  rule median: the threshold comes from these very pairs and assumes that half of them match")
+        if self.point:
+            print(f"  rule {config.evaluate.rule}: {self.point}")
 
     def embed(self) -> Embeddings | None:
         """Decode and embed every photograph once; of several processes each its share. None for all but the leading one."""
@@ -110,6 +117,7 @@ class Evaluation:
             **verification_metrics(scores, pairs.same, limit),
             "threshold": limit,
             "threshold_rule": self.config.evaluate.rule,
+            **({"threshold_far": self.point.summary()} if self.point else {}),
             "similarity": self.config.similarity,
             "flip": self.config.evaluate.flip,
             "masked": self.config.evaluate.masked,
@@ -127,7 +135,8 @@ class Evaluation:
         run, limit, answered = self.config.name, self.threshold(scores), self.pairs.answered
         submission = submission_path(self.config)
         with written_together(output_folder(self.config), run) as folder:
-            write_scores(folder / f"{run}_scores.csv", self.pairs, scores)
+            probabilities = probability(scores, self.scaling) if self.scaling else None
+            write_scores(folder / f"{run}_scores.csv", self.pairs, scores, probabilities)
             write_submission(folder / submission.name, self.pairs, decide(scores, limit))
             if figures:
                 same, angles = self.pairs.where(answered).same, figures.get("by_angle") or figures.get("by_pose")

@@ -1,7 +1,7 @@
 """The files of one evaluation in `<results>/test`, which belong together: all are of one evaluation, never of two.
 
 <run>_preds.csv       the submission
-<run>_scores.csv      one score per pair
+<run>_scores.csv      one score per pair and, where the weight file can tell, the probability of the same person
 <run>_metrics.json    figures, and three pictures <run>_{roc,scores,angles}.png, of pairs whose answers are known
 """
 
@@ -17,7 +17,6 @@ from common.config import Config
 from common.errors import InputError
 from common.files import locked
 from datasets.manifest import Pairs
-from verification.decisions import check_rule
 
 SUBMISSION = "preds.csv"
 ENDINGS = ("scores.csv", "metrics.json", "roc.png", "scores.png", "angles.png", SUBMISSION)
@@ -35,11 +34,12 @@ def submission_path(config: Config) -> Path:
 def check_output(config: Config, pairs: Pairs) -> None:
     """Tell what would keep an evaluation of `pairs` from being written at its end; makes the folder if it is not there.
 
-    Raises InputError if the rule can give no threshold, if the folder cannot be made or written to, or if a submission of
-    this name answers other pairs and `overwrite` is not set. The same pairs may be evaluated again under their name, with
-    whatever weights, rule or flip.
+    Raises InputError if a calibration is asked for, which is no evaluation, if the folder cannot be made or written to, or if
+    a submission of this name answers other pairs and `overwrite` is not set. The same pairs may be evaluated again under their
+    name, with whatever weights, rule or flip.
     """
-    check_rule(config.evaluate.rule)
+    if config.evaluate.calibrate:
+        raise InputError(f"evaluate.calibrate is {config.evaluate.calibrate!r}, which is for evaluate.py alone; leave it out")
     check_folder(config, ENDINGS)
     submission = submission_path(config)
     if submission.exists() and not config.overwrite and not answers(submission, pairs):

@@ -33,8 +33,14 @@ def quantised(graph: bytes, embedder: nn.Module, about: Mapping[str, Any], confi
 
     graph, embedder, about: of the float model. Where the data set has validation pairs, the new `validation` holds the figures
     and thresholds of int8 on them, and `float_validation` those of the float model on the same pairs at its own thresholds.
-    Raises InputError if the data set has no training photographs to calibrate on, or for ranges of another network.
+    Raises InputError if the data set has no training photographs to calibrate on, for ranges of another network, and for a
+    model that was calibrated on pairs of its user (`verification.recalibration`): their thresholds would be lost.
     """
+    if about.get("calibration"):
+        raise InputError(
+            "the weights were calibrated on pairs that are not the data set's; export with --int8 those that they were made from,"
+            " then calibrate the exported file on these pairs with evaluate.py --calibrate"
+        )
     from models.serving.quantise import quantise_trained  # needs packages that evaluation does not
 
     reader = open_reader(config.data)

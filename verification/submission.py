@@ -21,13 +21,18 @@ def write_submission(path: Path, pairs: Pairs, same: np.ndarray) -> Path:
     return _write(path, pairs, "label", np.where(np.asarray(same, dtype=bool), 0, 1).tolist())
 
 
-def write_scores(path: Path, pairs: Pairs, scores: np.ndarray) -> Path:
+def write_scores(path: Path, pairs: Pairs, scores: np.ndarray, probabilities: np.ndarray | None = None) -> Path:
     """Write the scores (float64 [P], higher = more alike) as CSV image1,image2,score, otherwise like `write_submission`.
 
-    Nine significant digits (%.9g): every float32 is read back exactly, and the noise in a float64's last digits stays out.
+    probabilities: that the pairs show the same person (float64 [P]), one more column, probability, with six digits; None: none.
+    Nine significant digits (%.9g) of a score: every float32 is read back exactly, and the noise in a float64's last digits stays
+    out.
     """
     scores = np.asarray(scores, dtype=np.float64) + 0.0  # + 0.0: -0 is written as 0
-    return _write(path, pairs, "score", [f"{score:.9g}" for score in scores.tolist()])
+    if probabilities is None:
+        return _write(path, pairs, "score", [f"{score:.9g}" for score in scores.tolist()])
+    both = zip(scores.tolist(), probabilities.tolist(), strict=True)
+    return _write(path, pairs, "score,probability", [f"{score:.9g},{share:.6g}" for score, share in both])
 
 
 def _write(path: Path, pairs: Pairs, column: str, values: list[int] | list[str]) -> Path:

@@ -1,5 +1,6 @@
 """Verification figures of a model in training, from the validation pairs; the threshold that ships is calibrated here."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from datasets.photographs.photographs import Photographs
 from models.embed import embed_images
 from verification.decisions import calibrate
 from verification.metrics import verification_metrics
+from verification.operating_points import operating_points
+from verification.probability import fit_scaling
 from verification.scores import score_pairs
 
 VIEWS = {"plain": False, "flip": True}  # a threshold for each way in which evaluate.py may embed
@@ -34,7 +37,7 @@ class Validation:
         self.batch_size = config.evaluate.batch_size
 
     def __call__(self, embedder: nn.Module) -> dict[str, Any]:
-        """{"score", "accuracy", "auc", ..., "thresholds": {"plain": ..., "flip": ...}}"""
+        """{"score", "accuracy", "auc", ..., "thresholds": {"plain": ..., "flip": ...}} and what `operating` adds."""
         scores = self.scores(embedder)
         return self.figures(scores, {view: calibrate(scores[view], self.pairs.same) for view in VIEWS})
 
@@ -51,4 +54,16 @@ class Validation:
     def figures(self, scores: dict[str, np.ndarray], thresholds: dict[str, float]) -> dict[str, Any]:
         """What `__call__` returns, for given scores and thresholds."""
         figures = verification_metrics(scores["plain"], self.pairs.same, thresholds["plain"])
-        return {"score": figures["auc"], **figures, "thresholds": thresholds}
+        return {"score": figures["auc"], **figures, "thresholds": thresholds, **operating(scores, self.pairs.same)}
+
+
+def operating(scores: Mapping[str, np.ndarray], same: np.ndarray) -> dict[str, Any]:
+    """Thresholds by false accept rate and the scaling to probabilities, for each way to embed, as weight files carry them.
+
+    scores: float64 [P] for each of VIEWS. same: bool [P], with both answers among them. {"far": {"different": M, "plain":
+    `operating_points`, "flip": ...}, "probability": {"plain": {"slope", "intercept"}, "flip": ...}}, M pairs of different people.
+    """
+    return {
+        "far": {"different": int((~same).sum()), **{view: operating_points(scores[view], same) for view in VIEWS}},
+        "probability": {view: fit_scaling(scores[view], same)._asdict() for view in VIEWS},
+    }
