@@ -218,7 +218,7 @@ def test_a_wrong_setting_of_any_stage_is_told_before_the_first(people, tmp_path,
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        (dict(train__recipe="pretext"), "unknown training recipe 'pretext'; known: metric"),
+        (dict(train__recipe="pretext"), "unknown training recipe 'pretext'; known: distill, metric"),
         (
             dict(train__recipe="{name: metric, balance: angle}"),
             "train.recipe.balance is 'angle', which the photographs do not have; known here: none",
