@@ -20,6 +20,7 @@ COMMANDS = {
     "verification.curves": ["/nowhere.jsonl", "--out=x.png"],
     "verification.identify": ["--model_weight=/nowhere.pt"],
     "verification.templates": ["--model_weight=/nowhere.pt"],
+    "datasets.detect": ["--root=/nowhere"],
     "datasets.twin.sample": ["/nowhere"],
     "datasets.twin.sheet": ["--out=x.txt"],
     "datasets.twin.measure": ["--out=x.txt"],
